@@ -1,0 +1,242 @@
+"""The queue and its only loop.
+
+``mutate`` is the hot path: when nobody watches the states that move, a mutation is a look-up of its
+plan, an update of the ticks and one more on the queue tick. Everything else goes through the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from asyncmachine._core.effects import Effect, FireWait
+from asyncmachine._core.mutation import ADD, CURRENT, NO_ARGS, REMOVE, Kind, Mutation, Source
+from asyncmachine._core.phases import Kernel
+from asyncmachine._core.plans import Plan
+from asyncmachine._core.queue import MutationQueue
+from asyncmachine._core.relations import mask_of
+from asyncmachine._core.scopes import Token
+from asyncmachine._core.waits import Wait
+from asyncmachine.api import CANCELED, EXECUTED, Result, Tracer
+from asyncmachine.errors import MachineDisposed
+from asyncmachine.schema import Schema
+
+__all__ = ["QUEUE_LIMIT", "Engine"]
+
+QUEUE_LIMIT = 1000
+
+
+class Engine(Kernel):
+    """One machine without its event loop.
+
+    Args:
+        perform: called after each drain that left effects.
+        settle: makes an awaitable of a queued mutation.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        machine_id: str,
+        owner: Any,
+        clock: Callable[[], float],
+        log: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        super().__init__(schema, machine_id, owner, clock, log)
+        self.queue = MutationQueue(QUEUE_LIMIT)
+        self.perform: Callable[[list[Effect]], None] = lambda effects: None
+        self.settle: Callable[[Mutation], Awaitable[Result]] | None = None
+        self.draining = False
+        self.fast = True  # nobody listens to every transition, and none is running
+        self.watch = 0  # states whose moves somebody notices; may hold too many, never too few
+
+    # -- mutations -----------------------------------------------------------------------------
+
+    def mutate(
+        self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any] = NO_ARGS, source: Source | None = None
+    ) -> Result:
+        """Mutate now if idle, else queue. See ``MachineApi.add``.
+
+        Raises:
+            UnknownState: a name that the schema does not have; nothing happened.
+        """
+        if not self.fast:
+            return self._submit(kind, self.cache.called(states), args, source)
+        node = self.node
+        try:
+            plan = node.edges[kind].get(states)
+        except TypeError:  # lists of names
+            plan = None
+        if plan is None:
+            plan = self.cache.plan(node, kind, states)
+        if plan.touched & self.watch or plan.involved & self.handlers.pair:
+            return self._submit(kind, plan.called, args, source)
+        self.queue.tick += 1
+        if not plan.accepted:
+            return CANCELED
+        ticks = self.ticks
+        for i, step in plan.ticks:
+            ticks[i] += step
+        self.node = after = plan.node
+        if plan.may_auto:
+            auto = after.auto if after.auto_known else self.cache.auto_plan(after)
+            if auto is not None and auto.accepted:
+                self._auto(auto)
+        return EXECUTED
+
+    def _auto(self, auto: Plan) -> None:
+        if auto.touched & self.watch or auto.involved & self.handlers.pair:
+            self.queue.prepend(Mutation(ADD, auto.called, auto=True))
+            self._drain()
+            return
+        for i, step in auto.ticks:
+            self.ticks[i] += step
+        self.node = auto.node
+
+    def check(self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any]) -> Result:
+        """Dry run: relations and negotiation, no effect. Answers at once, also inside a handler."""
+        if self.disposed:
+            return CANCELED
+        plan = self.cache.plan(self.node, kind, states)
+        result = self.run(Mutation(kind, plan.called, args, check=True), plan)
+        if self.followups and not self.draining:
+            self._prepend_followups()
+            self._drain()
+        return result
+
+    def _submit(self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None) -> Result:
+        if self.disposed or (len(self.queue) >= self.queue.limit and not self._may_overflow(kind, called)):
+            return CANCELED
+        if source is None and (running := CURRENT.get()) is not None:
+            source = running.source
+        mutation = Mutation(kind, called, args, source)
+        if self.draining:
+            if kind == REMOVE and not len(self.queue) and not mask_of(called) & self.node.mask:
+                return EXECUTED  # nothing to remove, and nothing waits that could add it
+            if self.queue.repeats_last(mutation, self.schema.masks.multi):
+                return EXECUTED
+        self.queue.append(mutation)
+        if self.tracers.items:
+            self.tracers.emit("mutation_queued", mutation)
+        if self.draining:
+            return Result(mutation.tick, partial(self.settle, mutation) if self.settle else None)
+        self._drain()
+        return mutation.result
+
+    def _may_overflow(self, kind: Kind, called: tuple[int, ...]) -> bool:
+        """A full queue still takes what brings an error in, or takes it away."""
+        exception = self.cache.exception
+        active = bool(self.node.mask >> exception & 1)
+        return exception in called and (kind == ADD and not active or kind == REMOVE and active)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        queue = self.queue
+        self.draining = True
+        self.fast = False
+        try:
+            while len(queue) and not self.disposed:
+                mutation = queue.pop()
+                if mutation.auto:
+                    plan = self.cache.auto_plan(self.node)
+                    if plan is None:
+                        continue
+                else:
+                    plan = self.cache.plan_called(self.node, mutation.kind, mutation.called)
+                result = self.run(mutation, plan, len(queue))
+                self.effects += map(FireWait, mutation.finish(result))
+                self._prepend_followups()
+        finally:
+            self.draining = False
+            self.refresh()
+        if self.tracers.items:
+            self.tracers.emit("queue_end")
+        self.flush()
+
+    def _prepend_followups(self) -> None:
+        followups, self.followups = self.followups, []
+        for mutation in reversed(followups):
+            self.queue.prepend(mutation)
+            if self.tracers.items:
+                self.tracers.emit("mutation_queued", mutation)
+
+    def flush(self) -> None:
+        """Hand the effects to the shell."""
+        if self.effects:
+            effects, self.effects = self.effects, []
+            self.perform(effects)
+
+    def refresh(self) -> None:
+        """Recompute who watches."""
+        self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
+        self.fast = not (
+            self.draining
+            or self.disposed
+            or self.tracers.items
+            or self.handlers.has_any
+            or self.waits.queries
+            or len(self.queue)
+        )
+
+    # -- watching ------------------------------------------------------------------------------
+
+    def add_wait(self, wait: Wait) -> None:
+        """Subscribe. On a disposed machine the wait fails at once."""
+        if self.disposed:
+            wait.error, wait.done = MachineDisposed(self.machine_id), True
+            return
+        self.waits.add(wait, self.ticks)
+        self.watch |= wait.mask
+        if wait.query is not None:
+            self.fast = False
+
+    def discard_wait(self, wait: Wait) -> None:
+        """Unsubscribe."""
+        self.waits.discard(wait)
+        if not self.draining:
+            self.refresh()
+
+    def token(self, state: int) -> Token:
+        """The token of *state* at its current tick. On a disposed machine an expired one."""
+        if self.disposed:
+            token = Token(state, self.ticks[state])
+            token.expired = True
+            return token
+        self.watch |= 1 << state
+        return self.scopes.token(state, self.ticks[state])
+
+    def bind(self, handlers: object) -> None:
+        """See ``Handlers.bind``."""
+        self.handlers.bind(handlers)
+        self.refresh()
+
+    def unbind(self, handlers: object) -> None:
+        """See ``Handlers.unbind``."""
+        self.handlers.unbind(handlers)
+        self.refresh()
+
+    def trace(self, tracer: Tracer) -> None:
+        """Attach a tracer."""
+        self.tracers.attach(tracer)
+        self.refresh()
+
+    def untrace(self, tracer: Tracer) -> None:
+        """Detach a tracer; harmless when it is not attached."""
+        self.tracers.detach(tracer)
+        self.refresh()
+
+    def dispose(self) -> None:
+        """Cancel what is queued, fail all waits, expire all scopes, tell tracers. Idempotent."""
+        if self.disposed:
+            return
+        self.disposed = True
+        for mutation in self.queue.clear():
+            self.effects += map(FireWait, mutation.finish(CANCELED))
+        self._expire(self.scopes.mask)
+        self.effects += map(FireWait, self.waits.fail_all(MachineDisposed(self.machine_id)))
+        self.tracers.emit("machine_dispose")
+        self.refresh()
+        if not self.draining:
+            self.flush()

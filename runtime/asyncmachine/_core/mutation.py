@@ -1,0 +1,86 @@
+"""What a caller asks for: a mutation, where it came from, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from asyncmachine.api import CANCELED, Result
+
+if TYPE_CHECKING:
+    from asyncmachine._core.waits import Wait
+
+__all__ = ["ADD", "CURRENT", "HEALTH_STATES", "KIND_NAMES", "REMOVE", "SET", "Kind", "Mutation", "Source"]
+
+Kind: TypeAlias = Literal[0, 1, 2]
+ADD: Final = 0
+REMOVE: Final = 1
+SET: Final = 2
+KIND_NAMES: Final = ("add", "remove", "set")
+
+HEALTH_STATES: Final = frozenset({"Heartbeat", "Healthcheck"})
+"""Adding exactly one of these never triggers an auto mutation: they tick for ever and mean nothing else."""
+
+
+class Source(NamedTuple):
+    """The transition in which a mutation was made.
+
+    ``transition`` is its id, ``tick`` the queue tick of its machine at that time.
+    """
+
+    machine: str
+    transition: str
+    tick: int
+
+
+CURRENT: ContextVar[Any] = ContextVar("asyncmachine_transition", default=None)
+"""The running ``Transition``; inherited by tasks of its handlers, so that mutations know their cause."""
+
+NO_ARGS: Final[Mapping[str, Any]] = {}
+
+
+class Mutation:
+    """One request in the queue.
+
+    Attributes:
+        called: indexes of the states asked for, in the order of the call, without duplicates.
+        tick: queue tick at which it will have been processed; 0 for prepended ones.
+        auto: made by the machine itself, for its auto states; accepted partially.
+        check: a dry run, without effect.
+        result: final only when ``done``.
+        waiters: who waits for ``done``.
+    """
+
+    __slots__ = ("args", "auto", "called", "check", "done", "kind", "result", "source", "tick", "waiters")
+
+    def __init__(
+        self,
+        kind: Kind,
+        called: tuple[int, ...],
+        args: Mapping[str, Any] = NO_ARGS,
+        source: Source | None = None,
+        *,
+        auto: bool = False,
+        check: bool = False,
+    ) -> None:
+        self.kind: Kind = kind
+        self.called = called
+        self.args = args
+        self.source = source
+        self.auto = auto
+        self.check = check
+        self.tick = 0
+        self.done = False
+        self.result: Result = CANCELED
+        self.waiters: list[Wait] | None = None
+
+    def finish(self, result: Result) -> list[Wait]:
+        """Set the final result; returns the waits that it fires."""
+        self.result = result
+        self.done = True
+        fired, self.waiters = self.waiters or [], None
+        for wait in fired:
+            wait.result = result
+            wait.done = True
+        return fired

@@ -1,0 +1,260 @@
+"""One transition, from the resolved plan to the fired waits. Nothing here awaits.
+
+Order, as in ``docs/spec/machine.md``: exits, enters, self and pair handlers and ``any_enter`` may
+veto; then clocks tick and scopes expire; then ``foo_end``, ``foo_state`` and ``any_state`` run; then
+waits fire. Async handlers become effects.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
+from asyncmachine._core.event import Event
+from asyncmachine._core.handlers import ENTER, PAIR, STATE, Bound, Handlers
+from asyncmachine._core.mutation import ADD, CURRENT, Mutation
+from asyncmachine._core.plans import Node, Plan, plan_cache
+from asyncmachine._core.relations import mask_of
+from asyncmachine._core.scopes import Scopes
+from asyncmachine._core.trace import Tracers
+from asyncmachine._core.transition import Transition
+from asyncmachine._core.waits import Waits
+from asyncmachine.api import CANCELED, EXECUTED, Result
+from asyncmachine.schema import Schema, iter_bits
+
+__all__ = ["Kernel"]
+
+_FAILED: Final = object()
+
+
+class Kernel:
+    """The state of one machine, and the execution of one transition on it.
+
+    Args:
+        owner: the machine that handlers and tracers see.
+        clock: seconds, monotonic; used only to measure handlers.
+        log: told about what no tracer may hear: ``(kind, details)``.
+
+    Attributes:
+        node: the current configuration. ``ticks`` is the clock, in index order.
+        effects: what the shell must do after the drain.
+        followups: mutations to prepend: an error, or the auto states.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        machine_id: str,
+        owner: Any,
+        clock: Callable[[], float],
+        log: Callable[[str, Mapping[str, Any]], None],
+    ) -> None:
+        self.schema = schema
+        self.machine_id = machine_id
+        self.owner = owner
+        self.clock = clock
+        self.log = log
+        self.cache = plan_cache(schema)
+        self.node: Node = self.cache.node(())
+        self.ticks = [0] * len(schema)
+        self.handlers = Handlers(schema)
+        self.waits = Waits(schema)
+        self.scopes = Scopes()
+        self.tracers = Tracers(owner)
+        self.effects: list[Effect] = []
+        self.followups: list[Mutation] = []
+        self.current: Transition | None = None
+        self.number = 0
+        self.slow_after = 0.1
+        self.disposed = False
+
+    def run(self, mutation: Mutation, plan: Plan, queue_len: int = 0) -> Result:
+        """Execute one mutation whose plan is *plan*."""
+        self.number += 1
+        tx = Transition(self.number, self.machine_id, self.schema, mutation, plan)
+        outer, self.current = self.current, tx
+        token = CURRENT.set(tx)
+        try:
+            if self.tracers.items:
+                tx.queue_len = queue_len
+                tx.time_before = tx.time_after = tuple(self.ticks)
+                self.tracers.emit("transition_start", tx)
+            if tx.accepted:
+                tx.accepted = self._negotiate_auto(tx) if mutation.auto else self._negotiate(tx)
+            if tx.accepted and not mutation.check:
+                self._apply(tx)
+                if tx.accepted and tx.plan.may_auto:
+                    self._follow_auto()
+            if self.tracers.items:
+                tx.time_after = tuple(self.ticks)
+                self.tracers.emit("transition_end", tx)
+        finally:
+            CURRENT.reset(token)
+            self.current = outer
+        return EXECUTED if tx.accepted else CANCELED
+
+    def _follow_auto(self) -> None:
+        auto = None if self.disposed else self.cache.auto_plan(self.node)
+        # One that relations reject changes nothing; only a tracer would notice it.
+        if auto is not None and (auto.accepted or self.tracers.items):
+            self.followups.append(Mutation(ADD, auto.called, auto=True))
+
+    # -- negotiation ---------------------------------------------------------------------------
+
+    def _negotiate(self, tx: Transition) -> bool:
+        for bound in self.handlers.calls(tx.plan).negotiation:
+            verdict = self._call(tx, bound)
+            if verdict is _FAILED:
+                return False
+            if verdict is not None and not verdict:
+                tx.stopped_by = bound.name
+                return False
+        return True
+
+    def _negotiate_auto(self, tx: Transition) -> bool:
+        """Auto mutations are accepted in part: a vetoed auto state is left out and the rest resolved again.
+
+        Any other veto cancels: of a state that is not auto, or that is already active, since it
+        cannot be left out without breaking the relations that made it move.
+        """
+        banned = 0
+        asked: set[int] = set()
+        while True:
+            plan = tx.plan
+            vetoed = 0
+            for bound in self.handlers.calls(plan).negotiation:
+                if id(bound) in asked:
+                    continue
+                asked.add(id(bound))
+                verdict = self._call(tx, bound)
+                if verdict is _FAILED:
+                    return False
+                if verdict is not None and not verdict:
+                    tx.stopped_by = bound.name
+                    vetoed = 1 << bound.state if bound.state >= 0 and bound.phase in (ENTER, PAIR) else 0
+                    if not vetoed & self.schema.masks.auto & ~plan.source.mask:
+                        return False
+                    break
+            if not vetoed:
+                return True
+            banned |= vetoed
+            tx.plan = self.cache.partial_plan(plan.source, tx.mutation.called, banned)
+            if not tx.plan.accepted:
+                return False
+
+    # -- application ---------------------------------------------------------------------------
+
+    def _apply(self, tx: Transition) -> None:
+        plan = tx.plan
+        ticks = self.ticks
+        for i, step in plan.ticks:
+            ticks[i] += step
+        self.node = plan.node
+        self._expire(plan.touched)
+        if self.tracers.items:
+            tx.time_after = tuple(ticks)
+            self.tracers.emit("transition_finals", tx)
+        touched = plan.touched
+        calls = self.handlers.calls(plan)
+        for bound in calls.finals:
+            if not self._finish(tx, bound):
+                touched |= self._roll_back(tx, bound)
+                break
+        else:
+            for bound in calls.any_state:
+                if not self._finish(tx, bound):
+                    break
+        if touched & self.waits.mask or (touched and self.waits.queries):
+            self.effects += map(FireWait, self.waits.changed(touched, ticks))
+        if tx.accepted and plan.touched & self.waits.mask:
+            self.effects += map(FireWait, self.waits.called(plan.enters, tx.mutation.args, ticks))
+
+    def _finish(self, tx: Transition, bound: Bound) -> bool:
+        """Run one final handler, or leave it as a task. False when it failed."""
+        if bound.is_async:
+            self._start(bound, self._event(tx, bound))
+            return True
+        answer = self._call(tx, bound)
+        if answer is _FAILED:
+            return False
+        if answer is not None and inspect.iscoroutine(answer):
+            coroutine = answer  # a plain function that returned a coroutine, e.g. a lambda or a partial
+            self._start(bound._replace(call=lambda _: coroutine), self._event(tx, bound))
+        return True
+
+    def _start(self, bound: Bound, event: Event[Any]) -> None:
+        state = bound.state
+        owner = state
+        if state >= 0 and self.schema.masks.multi >> state & 1 and bound.phase == STATE:
+            scope = self.schema.states[self.schema.names[state]].scope
+            owner = self.schema.index[scope] if scope is not None else -1
+        token = self.scopes.token(owner, self.ticks[owner]) if owner >= 0 else None
+        self.effects.append(StartTask(bound.call, event, state, token))
+
+    def _roll_back(self, tx: Transition, failed: Bound) -> int:
+        """Deactivate the entering states whose handlers have not completed, and who requires them.
+
+        What has exited stays inactive. Returns the mask of the deactivated states.
+        """
+        plan = tx.plan
+        enters = plan.enters
+        undone = enters[enters.index(failed.state) :] if failed.phase == STATE else enters
+        kept = self.cache.resolver.prune([i for i in self.node.active if i not in undone])
+        dropped = self.node.mask & ~mask_of(kept)
+        for i in iter_bits(dropped):
+            self.ticks[i] += 1
+        self.node = self.cache.node(tuple(kept))
+        self.effects = [
+            e
+            for e in self.effects
+            if not (isinstance(e, StartTask) and e.event.transition is tx and e.state >= 0 and dropped >> e.state & 1)
+        ]
+        self._expire(dropped)
+        return dropped
+
+    def _expire(self, states: int) -> None:
+        if states & self.scopes.mask:
+            self.effects += map(CancelScope, self.scopes.expire(states))
+
+    # -- calling handlers ----------------------------------------------------------------------
+
+    def _event(self, tx: Transition, bound: Bound) -> Event[Any]:
+        state = self.schema.states[self.schema.names[bound.state]] if bound.state >= 0 else None
+        return Event(bound.name, self.owner, tx, tx.mutation.args, state)
+
+    def _call(self, tx: Transition, bound: Bound) -> object:
+        """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
+        event = self._event(tx, bound)
+        traced = bool(self.tracers.items)
+        if traced:
+            self.tracers.emit("handler_start", tx, bound.name)
+        began = self.clock()
+        try:
+            answer = bound.call(event)
+        except Exception as error:
+            answer = _FAILED
+            self._fail(tx, bound, error)
+        seconds = self.clock() - began
+        if traced:
+            self.tracers.emit("handler_end", tx, bound.name, seconds)
+        if seconds > self.slow_after:
+            self.report("slow-handler", handler=bound.name, seconds=seconds, limit=self.slow_after)
+        return answer
+
+    def _fail(self, tx: Transition, bound: Bound, error: Exception) -> None:
+        tx.accepted = False
+        tx.error = error
+        tx.stopped_by = bound.name
+        if self.cache.exception in tx.mutation.called:
+            # Nothing is prepended: an error in an error handler must not go round in circles.
+            self.report("error-in-error-handler", handler=bound.name, error=error)
+            return
+        args = {"error": error, "handler": bound.name}
+        self.followups.append(Mutation(ADD, (self.cache.exception,), args, tx.source))
+
+    def report(self, kind: str, **details: object) -> None:
+        """Tell tracers and the log."""
+        self.log(kind, details)
+        self.tracers.report(kind, **details)

@@ -1,0 +1,228 @@
+"""The plan cache: every resolution is done once.
+
+Resolution depends only on the configuration (the ordered active states) and the mutation. So a
+configuration is interned as a :class:`Node`, and each node remembers, per mutation, a :class:`Plan`
+with everything that does not depend on time or handlers. This is a lazily built automaton, as
+regular-expression engines use. It is shared by all machines of a schema and bounded: when
+it is full it is emptied and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from asyncmachine._core.mutation import ADD, HEALTH_STATES, KIND_NAMES, REMOVE, Kind
+from asyncmachine._core.relations import Resolver, Target, mask_of
+from asyncmachine.errors import UnknownState
+from asyncmachine.schema import EXCEPTION, Schema, iter_bits
+
+__all__ = ["MAX_EDGES", "Node", "Plan", "PlanCache", "plan_cache"]
+
+MAX_EDGES = 10_000
+
+
+class Node:
+    """One configuration: the active states, in their order.
+
+    Attributes:
+        edges: per kind of mutation, names as called -> plan.
+        auto: plan of the auto mutation that follows when this node is entered; None when no auto
+            state is eligible. ``auto_known`` tells whether it was computed.
+    """
+
+    __slots__ = ("active", "auto", "auto_known", "edges", "mask")
+
+    def __init__(self, active: tuple[int, ...]) -> None:
+        self.active = active
+        self.mask = mask_of(active)
+        self.edges: tuple[dict[object, Plan], dict[object, Plan], dict[object, Plan]] = ({}, {}, {})
+        self.auto: Plan | None = None
+        self.auto_known = False
+
+
+class Plan:
+    """What a mutation does to a configuration.
+
+    Attributes:
+        accepted: by relations; handlers may still veto.
+        ticks: ``(index, increment)`` of each state that moves.
+        enters, exits: states whose handlers run, in order. A called active Multi state enters.
+        touched: mask of enters and exits.
+        involved: mask of all states active before or after: whose pair and self handlers run.
+        changed: whether any tick moves; then an auto mutation may follow, if ``may_auto``.
+    """
+
+    __slots__ = (
+        "accepted",
+        "called",
+        "changed",
+        "enters",
+        "exits",
+        "involved",
+        "kind",
+        "may_auto",
+        "node",
+        "rejected",
+        "source",
+        "target",
+        "ticks",
+        "touched",
+    )
+
+    def __init__(self, kind: Kind, called: tuple[int, ...], source: Node, target: Node) -> None:
+        self.kind: Kind = kind
+        self.called = called
+        self.source = source  # the node this plan starts from
+        self.node = target  # the node it leads to, if nobody vetoes
+        self.target = target.active
+        self.accepted = True
+        self.rejected: tuple[int, ...] = ()
+        self.ticks: tuple[tuple[int, int], ...] = ()
+        self.enters: tuple[int, ...] = ()
+        self.exits: tuple[int, ...] = ()
+        self.touched = 0
+        self.involved = source.mask | target.mask
+        self.changed = False
+        self.may_auto = False
+
+
+class PlanCache:
+    """All nodes and plans of one schema.
+
+    Attributes:
+        flushes: how often the cache was full and emptied.
+    """
+
+    def __init__(self, schema: Schema, max_edges: int = MAX_EDGES) -> None:
+        self.schema = schema
+        self.resolver = Resolver(schema)
+        self.max_edges = max_edges
+        self.edges = 0
+        self.flushes = 0
+        self._nodes: dict[tuple[int, ...], Node] = {}
+        self._health = mask_of(i for n, i in schema.index.items() if n in HEALTH_STATES)
+        self.exception = schema.index[EXCEPTION]
+
+    def node(self, active: tuple[int, ...]) -> Node:
+        """The node of this configuration."""
+        node = self._nodes.get(active)
+        if node is None:
+            node = self._nodes[active] = Node(active)
+        return node
+
+    def plan(self, node: Node, kind: Kind, states: tuple[object, ...]) -> Plan:
+        """The plan of a mutation called as ``add(*states)``: names, or lists of names.
+
+        Raises:
+            UnknownState: a name that the schema does not have.
+        """
+        called = self.called(states)
+        key = tuple(self.schema.names[i] for i in called)
+        plan = node.edges[kind].get(key)
+        if plan is None:
+            plan = self.plan_called(node, kind, called)
+            self._remember(node, kind, key, plan)
+        if states != key and all(type(s) is str for s in states):
+            self._remember(node, kind, states, plan)  # called with duplicates: same plan
+        return plan
+
+    def plan_called(self, node: Node, kind: Kind, called: tuple[int, ...]) -> Plan:
+        """The plan of a mutation of these indexes."""
+        plan = node.edges[kind].get(called)
+        if plan is None:
+            plan = self.build(node, kind, called)
+            self._remember(node, kind, called, plan)
+        return plan
+
+    def partial_plan(self, node: Node, called: tuple[int, ...], banned: int) -> Plan:
+        """The plan of an auto mutation of which the states *banned* (a mask) were vetoed."""
+        key = (called, banned)
+        plan = node.edges[ADD].get(key)
+        if plan is None:
+            plan = self.build(node, ADD, called, auto=True, banned=banned)
+            self._remember(node, ADD, key, plan)
+        return plan
+
+    def _remember(self, node: Node, kind: Kind, key: object, plan: Plan) -> None:
+        if self.edges >= self.max_edges:
+            for old in self._nodes.values():
+                for edges in old.edges:
+                    edges.clear()
+            self._nodes = {node.active: node}
+            self.edges = 0
+            self.flushes += 1
+        node.edges[kind][key] = plan
+        self.edges += 1
+
+    def called(self, states: Sequence[object]) -> tuple[int, ...]:
+        """Indexes of the named states, flattened, without duplicates."""
+        found: dict[int, None] = {}
+        index = self.schema.index
+        for item in states:
+            for name in (item,) if isinstance(item, str) else _names(item, self.schema):
+                try:
+                    found[index[name]] = None
+                except KeyError:
+                    raise UnknownState(name, self.schema.name, self.schema.names) from None
+        return tuple(found)
+
+    def build(
+        self, node: Node, kind: Kind, called: tuple[int, ...], *, auto: bool = False, banned: int = 0
+    ) -> Plan:
+        """Resolve and lay out a plan, without remembering it."""
+        target = self.resolver.resolve(node.active, called, kind, auto=auto, banned=banned)
+        if not target.accepted:
+            plan = Plan(kind, called, node, node)
+            plan.accepted = False
+            plan.rejected = target.rejected
+            return plan
+        return self._lay_out(node, kind, called, target, auto=auto)
+
+    def _lay_out(self, node: Node, kind: Kind, called: tuple[int, ...], target: Target, *, auto: bool) -> Plan:
+        after = self.node(target.states)
+        plan = Plan(kind, called, node, after)
+        plan.rejected = target.rejected
+        again = self.schema.masks.multi & node.mask & after.mask
+        again = again & mask_of(called) if kind != REMOVE else 0
+        plan.exits = self.resolver.order([i for i in node.active if not after.mask >> i & 1])
+        plan.enters = tuple(i for i in after.active if not node.mask >> i & 1 or again >> i & 1)
+        flips = node.mask ^ after.mask
+        plan.ticks = tuple((i, 1 if flips >> i & 1 else 2) for i in iter_bits(flips | again))
+        plan.touched = flips | again
+        plan.changed = bool(plan.touched)
+        health = kind == ADD and len(called) == 1 and self._health >> called[0] & 1
+        plan.may_auto = plan.changed and not auto and not health
+        return plan
+
+    def auto_plan(self, node: Node) -> Plan | None:
+        """Plan of the auto mutation for *node*, None when no auto state is eligible."""
+        if not node.auto_known:
+            removed = 0
+            for i in node.active:
+                removed |= self.schema.masks.remove[i]
+            called = tuple(iter_bits(self.schema.masks.auto & ~node.mask & ~removed))
+            node.auto = self.build(node, ADD, called, auto=True) if called else None
+            node.auto_known = True
+        return node.auto
+
+    def describe(self, plan: Plan) -> str:
+        """``[add] A B``, as in logs."""
+        return f"[{KIND_NAMES[plan.kind]}] {' '.join(self.schema.names[i] for i in plan.called)}"
+
+
+def _names(item: object, schema: Schema) -> Sequence[str]:
+    if isinstance(item, list | tuple | set | frozenset):
+        for name in cast("Sequence[object]", item):
+            if not isinstance(name, str):
+                raise UnknownState(name, schema.name, schema.names)
+        return cast("Sequence[str]", item)
+    raise UnknownState(item, schema.name, schema.names)
+
+
+def plan_cache(schema: Schema) -> PlanCache:
+    """The plan cache of this schema, made on first use and kept with it."""
+    cache = schema._plans  # noqa: SLF001 - the slot exists for this
+    if cache is None:
+        cache = schema._plans = PlanCache(schema)  # noqa: SLF001
+    return cast(PlanCache, cache)

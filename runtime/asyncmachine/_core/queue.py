@@ -1,0 +1,76 @@
+"""The queue of mutations: appended ones carry a queue tick, prepended ones go first and carry none."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from asyncmachine._core.mutation import Mutation
+
+__all__ = ["MutationQueue"]
+
+
+class MutationQueue:
+    """FIFO with two entries.
+
+    Attributes:
+        tick: number of appended mutations taken out so far, plus one.
+        limit: most mutations that may wait.
+    """
+
+    __slots__ = ("_items", "_last", "_pending", "limit", "tick")
+
+    def __init__(self, limit: int) -> None:
+        self._items: deque[Mutation] = deque()
+        self._last: dict[int, Mutation] = {}  # state -> last appended mutation that calls it
+        self._pending = 0
+        self.tick = 1
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, mutation: Mutation) -> None:
+        """Add to the end and stamp the queue tick at which it will have been processed."""
+        self._pending += 1
+        mutation.tick = self._pending + self.tick
+        self._items.append(mutation)
+        for state in mutation.called:
+            self._last[state] = mutation
+
+    def prepend(self, mutation: Mutation) -> None:
+        """Put first, without a tick."""
+        self._items.appendleft(mutation)
+
+    def pop(self) -> Mutation:
+        """Take the first one out."""
+        mutation = self._items.popleft()
+        if mutation.tick:
+            self._pending -= 1
+            self.tick += 1
+        if not self._items:
+            self._last.clear()
+        return mutation
+
+    def repeats_last(self, mutation: Mutation, multi: int) -> bool:
+        """Whether *mutation* says again what the last waiting one on the same states says.
+
+        Only argument-less mutations of no Multi state (*multi* is their mask) can repeat. Looking
+        at the last one only means that add, remove, add ends active.
+        """
+        if mutation.args or not mutation.called:
+            return False
+        last = self._last.get(mutation.called[0])
+        if last is None or last.done or last.kind != mutation.kind or last.args or last.check:
+            return False
+        if set(last.called) != set(mutation.called):
+            return False
+        return all(self._last.get(i) is last and not multi >> i & 1 for i in mutation.called)
+
+    def clear(self) -> list[Mutation]:
+        """Drop everything; returns what was waiting."""
+        dropped = list(self._items)
+        self.tick += self._pending
+        self._items.clear()
+        self._last.clear()
+        self._pending = 0
+        return dropped

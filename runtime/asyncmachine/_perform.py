@@ -1,0 +1,109 @@
+"""Performs the effects of the engine on anyio. Nothing here awaits but the handlers' own tasks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+import anyio
+from anyio.abc import TaskGroup
+
+from asyncmachine._core.effects import CancelScope, Effect, StartTask
+from asyncmachine._core.mutation import CURRENT
+from asyncmachine._core.scopes import Token
+from asyncmachine.errors import AsyncMachineError
+from asyncmachine.schema import EXCEPTION, Schema, State
+
+__all__ = ["Performer"]
+
+Fail = Callable[..., object]
+
+
+class Performer:
+    """Starts and ends the tasks of one machine.
+
+    Args:
+        fail: ``fail(error, state)`` turns an error of a task into a state.
+    """
+
+    def __init__(self, schema: Schema, fail: Fail) -> None:
+        self._schema = schema
+        self._fail = fail
+        self._life = Token(-1, 0)  # everything that lives as long as the machine hangs here
+        self._running: dict[int, int] = {}
+        self._overflow: dict[int, deque[StartTask]] = {}
+        self.tasks: TaskGroup | None = None
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Perform in order. A task whose state is gone already is not started."""
+        for effect in effects:
+            if isinstance(effect, StartTask):
+                if effect.token is None or not effect.token.expired:
+                    self._start(effect)
+            elif isinstance(effect, CancelScope):
+                effect.token.cancel_attached()
+            else:
+                effect.wait.wake()
+
+    def cancel_all(self) -> None:
+        """Cancel every task, for disposal."""
+        self._overflow.clear()
+        self._life.expired = True
+        self._life.cancel_attached()
+
+    def _state(self, task: StartTask) -> State | None:
+        return self._schema.states[self._schema.names[task.state]] if task.state >= 0 else None
+
+    def _start(self, task: StartTask) -> None:
+        if self.tasks is None:
+            self._fail(
+                AsyncMachineError(
+                    f"async handler {task.event.name} cannot start: the machine is not running; "
+                    "use `async with machine:`"
+                )
+            )
+            return
+        state = self._state(task)
+        running = self._running.get(task.state, 0)
+        if state is not None and state.limit is not None and running >= state.limit:
+            if state.overflow == "queue":
+                self._overflow.setdefault(task.state, deque()).append(task)
+            elif state.overflow == "error":
+                self._fail(AsyncMachineError(f"{task.event.name}: {running} tasks run already, the limit"))
+            return
+        self._running[task.state] = running + 1
+        self.tasks.start_soon(self._run, task, name=f"{task.event.machine.id}.{task.event.name}")
+
+    async def _run(self, task: StartTask) -> None:
+        CURRENT.set(task.event.transition)
+        state = self._state(task)
+        timeout = state.timeout if state is not None else None
+        token = task.token or self._life
+        error: Exception | None = None
+        try:
+            with anyio.CancelScope() as scope:
+                self._life.attach(scope)
+                token.attach(scope)
+                try:
+                    with anyio.move_on_after(timeout) as limit:
+                        await task.handler(task.event)
+                    if limit.cancelled_caught:
+                        error = TimeoutError(f"{task.event.name} took longer than {timeout} s")
+                except Exception as raised:
+                    error = raised
+                finally:
+                    token.detach(scope)
+                    self._life.detach(scope)
+        finally:
+            self._running[task.state] -= 1
+        if error is not None and not self._life.expired:
+            named = "ErrHandlerTimeout" if isinstance(error, TimeoutError) and timeout is not None else EXCEPTION
+            self._fail(error, named if named in self._schema.index else EXCEPTION, handler=task.event.name)
+        self._next(task.state)
+
+    def _next(self, state: int) -> None:
+        waiting = self._overflow.get(state)
+        while waiting:
+            task = waiting.popleft()
+            if task.token is None or not task.token.expired:
+                self._start(task)
+                return

@@ -1,0 +1,189 @@
+"""The local machine: the pure engine, its tasks and waits on anyio, its error log.
+
+::
+
+    machine = Machine(SCHEMA, Handlers())
+    async with machine:                 # owns the tasks of async handlers
+        machine.add("Start")            # a plain call, atomic, answered at once
+        await machine.when("Ready")
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from asyncmachine._core.engine import Engine
+from asyncmachine._core.mutation import ADD, REMOVE, SET, Mutation, Source
+from asyncmachine._core.waits import ACTIVE
+from asyncmachine._perform import Performer
+from asyncmachine.api import CANCELED, Result, States, Tracer
+from asyncmachine.schema import EXCEPTION, Schema, snake_case
+from asyncmachine.views import Pending, View
+
+__all__ = ["Machine"]
+
+_log = logging.getLogger("asyncmachine.machine")
+
+
+def _log_report(kind: str, details: Mapping[str, Any]) -> None:
+    error = details.get("error")
+    text = " ".join(f"{k}={v!r}" for k, v in details.items() if k != "error")
+    level = logging.ERROR if error is not None else logging.WARNING
+    _log.log(level, "%s %s", kind, text, exc_info=error if isinstance(error, BaseException) else None)
+
+
+class Machine(View):
+    """A machine in this process. Implements ``MachineApi``.
+
+    It belongs to the thread that made it. Mutations are plain calls: the queue is drained before
+    they return, unless they are made inside a handler, where they are queued. Without
+    ``async with`` it works too, as long as no handler is async.
+
+    Args:
+        schema: compiled or hand-written.
+        handlers: objects with methods named after states, see ``asyncmachine._core.handlers``.
+        id: default: the schema's name in snake_case and six random hex digits.
+        queue_limit: mutations over it are canceled.
+
+    Raises:
+        BindError: a handlers object does not fit the schema.
+    """
+
+    def __init__(
+        self, schema: Schema, *handlers: object, id: str | None = None, queue_limit: int | None = None
+    ) -> None:
+        machine_id = id or f"{snake_case(schema.name)}-{secrets.token_hex(3)}"
+        engine = Engine(schema, machine_id, self, time.perf_counter, _log_report)
+        super().__init__(engine)
+        self._engine = engine
+        self._mutate = engine.mutate
+        self._performer = Performer(schema, self.add_error)
+        engine.perform = self._performer.perform
+        engine.settle = self._settle
+        if queue_limit is not None:
+            engine.queue.limit = queue_limit
+        for item in handlers:
+            engine.bind(item)
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._group: TaskGroup = await anyio.create_task_group().__aenter__()
+        self._performer.tasks = self._group
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.dispose()
+        return await self._group.__aexit__(kind, error, trace)
+
+    def dispose(self) -> None:
+        """End the machine: Start is removed, tasks are cancelled, waits fail. Idempotent."""
+        if self.disposed:
+            return
+        if "Start" in self._index:
+            self.remove("Start")
+        self._engine.dispose()
+        self._performer.cancel_all()
+        self._performer.tasks = None
+        self._wake_disposed()
+
+    # -- mutations -----------------------------------------------------------------------------
+
+    def add(self, *states: States, **args: Any) -> Result:
+        """Activate *states*, and what they imply."""
+        return self._mutate(ADD, states, args)
+
+    def remove(self, *states: States, **args: Any) -> Result:
+        """Deactivate *states*, and what requires them."""
+        return self._mutate(REMOVE, states, args)
+
+    def set(self, *states: States, **args: Any) -> Result:
+        """Make *states*, and what they imply, the only active ones."""
+        return self._mutate(SET, states, args)
+
+    def toggle(self, *states: States, **args: Any) -> Result:
+        """Remove *states* if all of them are active, else add them."""
+        names = self._engine.cache.called(states) if len(states) != 1 or type(states[0]) is not str else None
+        if names is None:
+            active = self.is_active(states[0])  # type: ignore[arg-type]
+        else:
+            active = all(self._ticks[i] & 1 for i in names)
+        return self._mutate(REMOVE if active else ADD, states, args)
+
+    def add_error(self, error: BaseException, state: str = EXCEPTION, **args: Any) -> Result:
+        """Activate *state* and Exception, with *error* among the args.
+
+        An error that is not an ``Exception``, such as a cancellation, is ignored: canceled.
+        """
+        if not isinstance(error, Exception):
+            return CANCELED
+        states = (state,) if state == EXCEPTION else (state, EXCEPTION)
+        return self._mutate(ADD, states, {**args, "error": error})
+
+    def add_from(self, source: Source, kind: int, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
+        """Mutate on behalf of a transition of another machine: 0 add, 1 remove, 2 set."""
+        return self._mutate((ADD, REMOVE, SET)[kind], states, args, source)
+
+    def can_add(self, *states: States, **args: Any) -> Result:
+        """What :meth:`add` would answer, without doing it: relations and negotiation handlers."""
+        return self._engine.check(ADD, states, args)
+
+    def can_remove(self, *states: States, **args: Any) -> Result:
+        """What :meth:`remove` would answer, without doing it."""
+        return self._engine.check(REMOVE, states, args)
+
+    async def settled(self, result: Result) -> Result:
+        """Wait until the mutation behind *result* was processed; its final result."""
+        return await result
+
+    async def _settle(self, mutation: Mutation) -> Result:
+        if not mutation.done:
+            wait = Pending(ACTIVE, 0, self._engine)
+            mutation.waiters = [*(mutation.waiters or []), wait]
+            await wait.finished()
+        return mutation.result
+
+    # -- handlers and tracers ------------------------------------------------------------------
+
+    def bind(self, handlers: object) -> None:
+        """Bind a handlers object. Raises ``BindError``."""
+        self._engine.bind(handlers)
+
+    def unbind(self, handlers: object) -> None:
+        """Unbind a handlers object. Raises ``BindError`` when it is not bound."""
+        self._engine.unbind(handlers)
+
+    def trace(self, tracer: Tracer) -> None:
+        """Attach a tracer."""
+        self._engine.trace(tracer)
+
+    def untrace(self, tracer: Tracer) -> None:
+        """Detach a tracer; harmless when it is not attached."""
+        self._engine.untrace(tracer)
+
+    # -- queue ---------------------------------------------------------------------------------
+
+    @property
+    def queue_tick(self) -> int:
+        """Appended mutations processed so far, plus one."""
+        return self._engine.queue.tick
+
+    @property
+    def queue_len(self) -> int:
+        """Mutations waiting."""
+        return len(self._engine.queue)
+
+    @property
+    def draining(self) -> bool:
+        """Whether a transition is running: mutations made now are queued."""
+        return self._engine.draining

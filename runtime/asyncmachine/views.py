@@ -1,0 +1,224 @@
+"""Reading and waiting: the half of ``MachineApi`` that local machines and mirrors share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import anyio
+
+from asyncmachine._core.clock import next_active
+from asyncmachine._core.scopes import Token
+from asyncmachine._core.waits import ACTIVE, ARGS, INACTIVE, QUERY, TICK, Wait
+from asyncmachine.api import Query, TimeIndex
+from asyncmachine.errors import UnknownState
+from asyncmachine.schema import EXCEPTION, Schema
+
+__all__ = ["Hub", "Pending", "View"]
+
+
+class Hub(Protocol):
+    """What a view looks at: the clock of a machine, and its waits and scopes.
+
+    ``ticks`` is one list for the life of the machine, changed in place.
+    """
+
+    schema: Schema
+    machine_id: str
+    ticks: list[int]
+    disposed: bool
+
+    def add_wait(self, wait: Wait) -> None: ...
+    def discard_wait(self, wait: Wait) -> None: ...
+    def token(self, state: int) -> Token: ...
+
+
+class Pending(Wait):
+    """A wait that can be awaited, by any number of tasks. Gives the clock at the moment it fired.
+
+    When the last awaiting task is cancelled, the subscription ends.
+    """
+
+    __slots__ = ("_awaiting", "_event", "_hub")
+
+    def __init__(self, kind: int, mask: int, hub: Hub) -> None:
+        super().__init__(kind, mask)
+        self._hub = hub
+        self._event: anyio.Event | None = None
+        self._awaiting = 0
+
+    def wake(self) -> None:
+        """See the base."""
+        if self._event is not None:
+            self._event.set()
+
+    def cancel(self) -> None:
+        """Unsubscribe without waiting."""
+        self._hub.discard_wait(self)
+
+    async def finished(self) -> None:
+        """Wait until it has fired or failed, without looking at the outcome."""
+        if not self.done:
+            if self._event is None:
+                self._event = anyio.Event()
+            self._awaiting += 1
+            try:
+                await self._event.wait()
+            finally:
+                self._awaiting -= 1
+                if not self.done and not self._awaiting:
+                    self._hub.discard_wait(self)
+
+    async def _outcome(self) -> TimeIndex:
+        await self.finished()
+        if self.error is not None:
+            raise self.error
+        return self.time or TimeIndex(self._hub.schema, tuple(self._hub.ticks))
+
+    def __await__(self) -> Generator[Any, Any, TimeIndex]:
+        return self._outcome().__await__()
+
+
+class View:
+    """Reads and waits. Every method that takes state names raises ``UnknownState`` for unknown ones."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._ticks = hub.ticks
+        self._index = hub.schema.index
+        self._gone: anyio.Event | None = None
+
+    @property
+    def id(self) -> str:
+        """Identifier, unique among the machines of a system."""
+        return self._hub.machine_id
+
+    @property
+    def schema(self) -> Schema:
+        """The schema this machine runs."""
+        return self._hub.schema
+
+    @property
+    def disposed(self) -> bool:
+        """Whether the machine is gone: mutations are canceled, waits fail."""
+        return self._hub.disposed
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _unknown(self, name: object) -> UnknownState:
+        return UnknownState(name, self.schema.name, self.schema.names)
+
+    def is_active(self, *states: str) -> bool:
+        """Whether all of *states* are active."""
+        ticks, index = self._ticks, self._index
+        try:
+            for state in states:
+                if not ticks[index[state]] & 1:
+                    return False
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        return True
+
+    def is_inactive(self, *states: str) -> bool:
+        """Whether none of *states* is active."""
+        return not self.any_active(*states)
+
+    def any_active(self, *states: str) -> bool:
+        """Whether at least one of *states* is active."""
+        ticks, index = self._ticks, self._index
+        try:
+            return any([ticks[index[state]] & 1 for state in states])
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+
+    def __contains__(self, state: object) -> bool:
+        return self.is_active(state)  # type: ignore[arg-type]  # a non-name raises UnknownState
+
+    def tick(self, state: str) -> int:
+        """The tick of one state: odd while it is active."""
+        try:
+            return self._ticks[self._index[state]]
+        except KeyError:
+            raise self._unknown(state) from None
+
+    def time(self, *states: str) -> tuple[int, ...]:
+        """Ticks of *states*, or of all states in index order."""
+        return tuple(self.tick(s) for s in states) if states else tuple(self._ticks)
+
+    def clock(self) -> TimeIndex:
+        """All ticks, by name."""
+        return TimeIndex(self.schema, tuple(self._ticks))
+
+    def active_states(self) -> tuple[str, ...]:
+        """Names of the active states, in index order."""
+        return tuple(n for n, t in zip(self.schema.names, self._ticks, strict=True) if t & 1)
+
+    def __str__(self) -> str:
+        named = zip(self.schema.names, self._ticks, strict=True)
+        return f"({' '.join(f'{n}:{t}' for n, t in named if t & 1)})"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self}>"
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def _subscribe(self, kind: int, *states: str, **fields: Any) -> Pending:
+        pending = Pending(kind, self.schema.mask(states), self._hub)
+        for name, value in fields.items():
+            setattr(pending, name, value)
+        self._hub.add_wait(pending)
+        return pending
+
+    def when(self, *states: str) -> Pending:
+        """Until all of *states* are active at once."""
+        return self._subscribe(ACTIVE, *states)
+
+    def when_not(self, *states: str) -> Pending:
+        """Until none of *states* is active."""
+        return self._subscribe(INACTIVE, *states)
+
+    def when_tick(self, state: str, tick: int) -> Pending:
+        """Until the tick of *state* is at least *tick*."""
+        return self._subscribe(TICK, state, tick=tick)
+
+    def when_next(self, state: str) -> Pending:
+        """Until the next activation, or re-entry, of *state*; not the present one."""
+        return self._subscribe(TICK, state, tick=next_active(self.tick(state)))
+
+    def when_args(self, state: str, **args: Any) -> Pending:
+        """Until *state* is activated, or called again, by a mutation with at least these args."""
+        return self._subscribe(ARGS, state, args=args)
+
+    def when_query(self, query: Query) -> Pending:
+        """Until *query* holds, asked after each change, first after the next one."""
+        return self._subscribe(QUERY, query=query)
+
+    def when_error(self) -> Pending:
+        """Until Exception is active."""
+        return self.when(EXCEPTION)
+
+    async def when_disposed(self) -> None:
+        """Until the machine is gone."""
+        if not self.disposed:
+            if self._gone is None:
+                self._gone = anyio.Event()
+            await self._gone.wait()
+
+    def _wake_disposed(self) -> None:
+        if self._gone is not None:
+            self._gone.set()
+
+    @contextmanager
+    def scope(self, state: str) -> Iterator[anyio.CancelScope]:
+        """A cancel scope that ends with the present tick of *state*, active or not.
+
+        Leaving it early is fine. Being cancelled by it is not an error: the block just ends.
+        """
+        token = self._hub.token(self.schema.position(state))
+        with anyio.CancelScope() as scope:
+            token.attach(scope)
+            try:
+                yield scope
+            finally:
+                token.detach(scope)
