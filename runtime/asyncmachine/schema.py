@@ -27,9 +27,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, Self, TypeAlias, TypeVar, cast
 
 from asyncmachine.errors import ArgsError, SchemaError, SchemaMismatch, UnknownState, did_you_mean
 
@@ -37,12 +37,15 @@ __all__ = [
     "ABI",
     "EXCEPTION",
     "Args",
+    "ClockLike",
     "Decoder",
+    "Event",
     "Group",
     "Masks",
     "Operation",
     "Overflow",
     "Problem",
+    "ResultLike",
     "Schema",
     "State",
     "check_facade",
@@ -547,3 +550,88 @@ def check_facade(machine: Any, schema: Schema) -> Any:
     if machine.schema.digest != schema.digest:
         raise SchemaMismatch(schema.name, schema.digest, machine.schema.digest)
     return machine
+
+
+# ---------------------------------------------------------------------------------------------
+# What generated handlers and facades are typed with
+
+
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Event(Protocol[A_co]):
+    """What a handler receives; ``A_co`` is the class of the typed args of its state.
+
+    The runtime's own class has more, this is what generated modules rely on.
+    """
+
+    @property
+    def name(self) -> str:
+        """The handler's name, e.g. ``foo_state``."""
+        ...
+
+    @property
+    def machine(self) -> Any:
+        """The machine the handler runs in."""
+        ...
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """Keyword arguments of the mutation, of all called states."""
+        ...
+
+    @property
+    def data(self) -> A_co:
+        """Typed args of the handler's state. Raises ArgsError when a required one is missing."""
+        ...
+
+    @property
+    def transition(self) -> Any:
+        """The running transition."""
+        ...
+
+    @property
+    def source(self) -> Any:
+        """The transition, possibly of another machine, that caused this one; or None."""
+        ...
+
+
+class ResultLike(Protocol):
+    """What an awaited mutation gives: ``asyncmachine.api.Result``, local or remote."""
+
+    @property
+    def executed(self) -> bool:
+        """Accepted and applied."""
+        ...
+
+    @property
+    def canceled(self) -> bool:
+        """Refused."""
+        ...
+
+    @property
+    def queued(self) -> bool:
+        """Not processed yet."""
+        ...
+
+    def __bool__(self) -> bool: ...
+
+    def __await__(self) -> Generator[Any, Any, ResultLike]: ...
+
+
+class ClockLike(Protocol):
+    """What an awaited wait gives: ``asyncmachine.api.TimeIndex``, a tick per state."""
+
+    def __getitem__(self, state: str, /) -> int: ...
+
+    def is_active(self, *states: str) -> bool:
+        """Whether all of *states* were active at that moment."""
+        ...
+
+    def active_states(self) -> tuple[str, ...]:
+        """Names of the active states, in index order."""
+        ...
+
+    def as_dict(self) -> dict[str, int]:
+        """State name -> tick."""
+        ...
