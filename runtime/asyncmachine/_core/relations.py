@@ -81,6 +81,23 @@ class Resolver:
             auto: accept when at least one called state survives.
             banned: mask of states that may not become active (vetoed before in this transition).
         """
+        steps: list[Step] = []
+        surviving = called
+        while True:
+            states = self._resolve(active, surviving, kind, banned, steps)
+            target = mask_of(states)
+            rejected = () if kind == REMOVE else tuple(i for i in surviving if not target >> i & 1)
+            if not rejected or not auto or len(rejected) == len(surviving):
+                break
+            # Accepted in part: what was rejected must leave no trace, so resolve without it.
+            surviving = tuple(i for i in surviving if target >> i & 1)
+        accepted = not rejected
+        lost = () if kind == REMOVE else tuple(i for i in called if not target >> i & 1)
+        return Target(states, lost, accepted, tuple(steps))
+
+    def _resolve(
+        self, active: tuple[int, ...], called: tuple[int, ...], kind: Kind, banned: int, steps: list[Step]
+    ) -> tuple[int, ...]:
         called_mask = mask_of(called)
         if kind == SET:
             base = called
@@ -89,19 +106,13 @@ class Resolver:
             banned |= called_mask
         else:
             base = (*called, *(i for i in active if not called_mask >> i & 1))
-        steps: list[Step] = []
         # An active state implies nothing any more, unless it is Multi and called again.
         quiet = mask_of(active) & ~(self.masks.multi & called_mask if kind != REMOVE else 0)
-        listed = [i for i in base if not banned >> i & 1]
-        listed = self.prune(self._imply(listed, quiet, banned, steps), steps)
-        kept = self._block(listed, steps)
+        strong = [i for i in base if not banned >> i & 1]
+        listed = self._imply(strong, quiet, banned, steps)
+        kept = self._block(self.prune(listed, steps), steps)
         kept = self._support(kept, mask_of(base), quiet, steps)
-        kept = self._imply_again(kept, quiet, banned, steps)
-        states = self.order(kept)
-        target = mask_of(states)
-        rejected = () if kind == REMOVE else tuple(i for i in called if not target >> i & 1)
-        accepted = not rejected or (auto and len(rejected) < len(called))
-        return Target(states, rejected, accepted, tuple(steps))
+        return self.order(self._deep_first(kept, mask_of(base), quiet))
 
     def _imply(self, listed: list[int], quiet: int, banned: int, steps: list[Step]) -> list[int]:
         """Append everything implied, breadth first, to a fixpoint."""
@@ -131,18 +142,16 @@ class Resolver:
             listed = [i for i in listed if present >> i & 1]
 
     def _block(self, listed: list[int], steps: list[Step]) -> list[int]:
-        """Walk from the weakest (implied last) to the strongest (called first); drop the removed."""
+        """Walk from the weakest (implied last) to the strongest (called first); drop the removed.
+
+        A dropped state blocks nobody any more; whom it blocked before stays dropped.
+        """
         alive = mask_of(listed)
-        kept: list[int] = []
         for i in reversed(listed):
-            blockers = self.removers[i] & alive
-            if blockers:
-                alive &= ~(1 << i)
+            if blockers := self.removers[i] & alive:
                 steps.append(Step("removed", i, next(iter_bits(blockers))))
-            else:
-                kept.append(i)
-        kept.reverse()
-        return kept
+                alive &= ~(1 << i)
+        return [i for i in listed if alive >> i & 1]
 
     def _support(self, kept: list[int], base: int, quiet: int, steps: list[Step]) -> list[int]:
         """Drop what lost a requirement, and what was implied only by dropped states, until stable."""
@@ -162,47 +171,36 @@ class Resolver:
             steps.extend(Step("unsupported", i, -1) for i in kept if not reached >> i & 1)
             kept = [i for i in kept if reached >> i & 1]
 
-    def _imply_again(self, kept: list[int], quiet: int, banned: int, steps: list[Step]) -> list[int]:
-        """Take back implied states whose blocker was itself dropped, where that contradicts nothing."""
-        present = mask_of(kept)
-        fits: list[int] = []
-        for i in self._imply(kept, quiet, banned, [])[len(kept) :]:
-            if not self.removers[i] & present and not self.masks.remove[i] & present:
-                fits.append(i)
-                present |= 1 << i
-        if not fits:
+    def _deep_first(self, kept: list[int], base: int, quiet: int) -> list[int]:
+        """Put what was implied by implied states in front, as the ancestor does."""
+        shallow = [i for i in kept if base >> i & 1]
+        near = mask_of(other for i in shallow if not quiet >> i & 1 for other in self.adds[i])
+        shallow = [i for i in kept if (base | near) >> i & 1]
+        if len(shallow) == len(kept):
             return kept
-        return self._support([*kept, *fits], mask_of(kept), quiet, steps)
+        return self._imply(shallow[::-1], quiet, ~mask_of(kept), [])[::-1]
 
     def order(self, states: list[int]) -> tuple[int, ...]:
         """Handler order: requirements first, stable; then ``after``, which wins where they contradict."""
         rank = self.masks.rank
         ordered = sorted(states, key=rank.__getitem__)
         if any(self.afters[i] for i in ordered):
-            both = _topological(ordered, [self.afters, self.requires])
-            at = {i: n for n, i in enumerate(both)}
-            if any(other in at and at[other] > at[i] for i in both for other in self.afters[i]):
-                both = _topological(both, [self.afters])
-            ordered = both
+            both = [(*self.afters[i], *self.requires[i]) for i in range(len(self.afters))]
+            return tuple(_stable_topological(ordered, both) or _stable_topological(ordered, self.afters) or ordered)
         return tuple(ordered)
 
 
-def _topological(listed: list[int], edges: list[list[tuple[int, ...]]]) -> list[int]:
-    """Depth first, in list order: each state follows its targets. Edges that close a cycle are ignored."""
-    within, seen, ordered = set(listed), set[int](), list[int]()
-    for root in listed:
-        if root in seen:
-            continue
-        seen.add(root)
-        stack = [(root, iter([t for table in edges for t in table[root]]))]
-        while stack:
-            state, targets = stack[-1]
-            for target in targets:
-                if target in within and target not in seen:
-                    seen.add(target)
-                    stack.append((target, iter([t for table in edges for t in table[target]])))
-                    break
-            else:
-                stack.pop()
-                ordered.append(state)
+def _stable_topological(listed: list[int], edges: list[tuple[int, ...]]) -> list[int] | None:
+    """Every state after its targets, else in list order. None when there is a cycle."""
+    left, ordered = listed.copy(), list[int]()
+    waiting = set(left)
+    while left:
+        for i in left:
+            if waiting.isdisjoint(edges[i]):
+                left.remove(i)
+                waiting.remove(i)
+                ordered.append(i)
+                break
+        else:
+            return None
     return ordered
