@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Final, Literal, Protocol, Self, TypeAlias, TypeVar, cast
 
@@ -40,6 +40,7 @@ __all__ = [
     "ClockLike",
     "Decoder",
     "Event",
+    "Facade",
     "Group",
     "Masks",
     "Operation",
@@ -634,4 +635,47 @@ class ClockLike(Protocol):
 
     def as_dict(self) -> dict[str, int]:
         """State name -> tick."""
+        ...
+
+
+class Facade(Protocol):
+    """The part of a generated facade that does not depend on the schema, see ``asyncmachine.api``."""
+
+    @property
+    def id(self) -> str:
+        """Id of the machine."""
+        ...
+
+    @property
+    def schema(self) -> Schema:
+        """Its schema."""
+        ...
+
+    @property
+    def disposed(self) -> bool:
+        """Whether it was disposed of."""
+        ...
+
+    def clock(self) -> ClockLike:
+        """Ticks of all states, now."""
+        ...
+
+    def when_query(self, query: Callable[[Any], bool]) -> Awaitable[ClockLike]:
+        """Wait until *query* accepts the clock."""
+        ...
+
+    def when_error(self) -> Awaitable[ClockLike]:
+        """Wait for ``Exception``."""
+        ...
+
+    def when_disposed(self) -> Awaitable[None]:
+        """Wait for the end of the machine."""
+        ...
+
+    def bind(self, handlers: object) -> Any:
+        """Bind the methods of *handlers* that are named after states."""
+        ...
+
+    def unbind(self, handlers: object) -> None:
+        """Undo :meth:`bind`."""
         ...

@@ -1,0 +1,261 @@
+"""What a flat model means: references, contradictions, roles. One function a rule.
+
+Validity itself is defined once, on values, by ``asyncmachine.schema.find_problems``; here its
+problems get their places. The rest are rules that only make sense at compile time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from amgen.errors import Related, Report, Span
+from amgen.model import RELATIONS, Relation, SchemaModel, StateModel
+from asyncmachine.schema import (
+    EXCEPTION,
+    Args,
+    Operation,
+    Problem,
+    Schema,
+    State,
+    decode_any,
+    find_problems,
+    snake_case,
+)
+
+__all__ = ["build", "run"]
+
+MAX_EDGES = 65_536
+
+_CODES = {
+    "unknown-state": "AM301",
+    "require-remove": "AM302",
+    "require-cycle": "AM303",
+    "after-cycle": "AM304",
+    "handler-clash": "AM305",
+    "bad-name": "AM103",
+    "too-many-states": "AM313",
+    "bad-value": "AM106",
+}
+
+
+def build(model: SchemaModel) -> Schema:
+    """The value that the generated module will hold. *model* must have passed :func:`run`."""
+    groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
+    return Schema(model.name, _states(model), groups=groups, roles=tuple(model.roles))
+
+
+def _states(model: SchemaModel) -> dict[str, State]:
+    return {name: _state(state) for name, state in model.states.items()}
+
+
+def _state(state: StateModel) -> State:
+    # Only the names of args that cross the wire matter to the digest; decoders are made by the module.
+    decoders = {a.name.text: decode_any for a in state.args if not a.local}
+    args = type(f"{state.name}Args", (Args,), {"decoders": decoders, "__slots__": ()}) if state.args else None
+    return State(
+        auto=state.auto,
+        multi=state.multi,
+        require=state.targets("require"),
+        add=state.targets("add"),
+        remove=state.targets("remove"),
+        after=state.targets("after"),
+        tags=state.tags,
+        doc=state.doc,
+        args=args,
+        rpc=state.roles,
+        scope=state.scope.text if state.scope else None,
+        limit=state.limit,
+        overflow=state.overflow,
+        timeout=state.timeout,
+    )
+
+
+def run(model: SchemaModel, report: Report) -> None:
+    """Report all that is wrong with *model*."""
+    edges = sum(len(s.targets(r)) for s in model.states.values() for r in RELATIONS)
+    if edges > MAX_EDGES:
+        report.error("AM313", f"{edges} relations, at most {MAX_EDGES} are allowed", model.span)
+        return
+    groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
+    problems = find_problems(_states(model), groups)
+    for problem in problems:
+        _place(model, problem, report)
+    if any(p.kind == "too-many-states" for p in problems):
+        return
+    _letter_case(model, report)
+    _pair_handlers(model, report)
+    if not any(p.kind in ("unknown-state", "require-cycle") for p in problems):
+        closures = _closures(model)
+        _never_active(model, closures, report)
+        _blocked_auto(model, closures, report)
+        _error_states(model, closures, report)
+        _escalation(model, report)
+    _says_nothing(model, report)
+    _undocumented(model, report)
+
+
+def _place(model: SchemaModel, problem: Problem, report: Report) -> None:
+    """Report a problem of the shared validator at the line that says so."""
+    code = _CODES[problem.kind]
+    if problem.relation == "group":
+        group = model.groups[problem.state]
+        span = next((m.span for m in group.members if m.text == problem.other), group.span)
+        report.error(code, f"{problem.state}: {problem.message}", span)
+        return
+    state = model.states.get(problem.state)
+    if state is None:
+        report.error(code, problem.message, model.span)
+        return
+    related: list[Related] = []
+    if problem.relation == "scope" and state.scope:
+        span = state.scope.span
+    else:
+        span = _span(state, problem.relation, problem.other)
+    if problem.kind == "require-remove":
+        related.append(Related(_span(state, "remove", problem.other), "removed here"))
+    elif problem.kind == "handler-clash":
+        related.append(Related(model.states[problem.other].span, f"{problem.other} is declared here"))
+    text = problem.message if problem.kind == "bad-name" else f"{problem.state}: {problem.message}"
+    report.error(code, text, span, *related)
+
+
+def _span(state: StateModel, relation: str, target: str) -> Span:
+    """Where *state* says that it relates to *target*, or where it begins."""
+    for known in RELATIONS:
+        if known == relation:
+            for item in state.relations.get(known, ()):
+                if item.target == target:
+                    return item.span
+    return state.span
+
+
+def _closures(model: SchemaModel) -> dict[str, tuple[str, ...]]:
+    return {name: _closure(model, [name], "require") for name in model.states}
+
+
+def _closure(model: SchemaModel, names: Iterable[str], relation: Relation) -> tuple[str, ...]:
+    """All that is reached by one relation, *names* first."""
+    found = dict.fromkeys(names)
+    todo = list(found)
+    while todo:
+        for target in model.states[todo.pop()].targets(relation):
+            if target not in found:
+                found[target] = None
+                todo.append(target)
+    return tuple(found)
+
+
+def _letter_case(model: SchemaModel, report: Report) -> None:
+    seen: dict[str, str] = {}
+    for name, state in model.states.items():
+        twin = seen.setdefault(name.lower(), name)
+        if twin != name and snake_case(twin) != snake_case(name):
+            text = f"{name!r} and {twin!r} differ only in case"
+            report.error(
+                "AM305", text, state.span, Related(model.states[twin].span, f"{twin} is declared here")
+            )
+
+
+def _pair_handlers(model: SchemaModel, report: Report) -> None:
+    """``a_to_b_to_c`` must not be both A to BToC and AToB to C."""
+    snakes = {snake_case(name): name for name in model.states}
+    for snake, name in snakes.items():
+        head, found, tail = snake.partition("_to_")
+        if not found or head not in snakes:
+            continue
+        for other in snakes:
+            rest = f"{tail}_to_{other}"
+            if rest in snakes:
+                text = (
+                    f"handler {snake}_to_{other} would stand for both {name} to {snakes[other]} "
+                    f"and {snakes[head]} to {snakes[rest]}; rename one state"
+                )
+                report.error("AM305", text, model.states[name].span)
+
+
+def _never_active(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+    """A state that needs two states which exclude each other."""
+    for name, state in model.states.items():
+        needed = set(closures[name])
+        for one in closures[name]:
+            for other in model.states[one].targets("remove"):
+                direct = one == name and other in state.targets("require")
+                if (
+                    other in needed
+                    and other != one
+                    and other not in model.states[one].targets("add")
+                    and not direct
+                ):
+                    text = f"{name} can never be active: it needs both {one} and {other}, and {one} removes {other}"
+                    place = Related(_span(model.states[one], "remove", other), f"{one} removes {other} here")
+                    report.error("AM309", text, state.span, place)
+
+
+def _blocked_auto(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+    """An auto state which another auto state, active whenever it could be, removes."""
+    autos = [s for s in model.states.values() if s.auto]
+    for state in autos:
+        for other in autos:
+            blocks = state.name in other.targets("remove") and other.name not in state.targets("remove")
+            always = set(other.targets("require")) <= set(closures[state.name]) - {state.name}
+            if blocks and always and other is not state:
+                text = f"auto state {state.name} is always blocked by auto state {other.name}"
+                place = Related(_span(other, "remove", state.name), f"{other.name} removes it here")
+                report.warn("AM314", text, state.span, place)
+
+
+def _error_states(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+    for name, state in model.states.items():
+        is_error = name.startswith("Err") and (name[3:4].isupper() or name == "Err")
+        if is_error and EXCEPTION not in closures[name]:
+            report.warn("AM310", f"error state {name} should require {EXCEPTION}", state.span)
+
+
+def _escalation(model: SchemaModel, report: Report) -> None:
+    """Through relations, no role does what is granted to other roles only."""
+
+    def protected(role: str, name: str, operation: Operation) -> str | None:
+        roles = model.states[name].roles
+        if operation in roles.get(role, ()):
+            return None
+        return next((r for r, operations in roles.items() if operation in operations), None)
+
+    for role in model.roles:
+        for name, state in model.states.items():
+            if "add" not in state.roles.get(role, ()):
+                continue
+            added = _closure(model, [name], "add")
+            removed = dict.fromkeys(r for a in added for r in model.states[a].targets("remove"))
+            effects: list[tuple[Operation, str]] = [
+                *(("add", a) for a in added[1:]),
+                *(("remove", r) for r in removed),
+            ]
+            for operation, target in effects:
+                if owner := protected(role, target, operation):
+                    text = (
+                        f"role {role} may add {name}, and through it would {operation} {target}, "
+                        f"which is for role {owner} only; grant it to {role} or drop the relation"
+                    )
+                    report.error(
+                        "AM308",
+                        text,
+                        state.span,
+                        Related(model.states[target].span, f"{target} is declared here"),
+                    )
+
+
+def _says_nothing(model: SchemaModel, report: Report) -> None:
+    for name, state in model.states.items():
+        for relation in ("add", "remove", "after"):
+            if name in state.targets(relation):
+                report.warn(
+                    "AM315", f"{name}: {relation} of itself does nothing", _span(state, relation, name)
+                )
+        for both in set(state.targets("add")) & set(state.targets("remove")):
+            report.warn("AM315", f"{name} adds and removes {both}; add wins", _span(state, "remove", both))
+
+
+def _undocumented(model: SchemaModel, report: Report) -> None:
+    for name, state in model.states.items():
+        if not state.doc:
+            report.warn("AM311", f"state {name} has no doc", state.span)

@@ -1,0 +1,280 @@
+"""Model to a flat view of one module: every decision about layout is made here, none in templates.
+
+All text in a view is either made of checked names and fixed words, or a literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amgen import names
+from amgen.model import ArgDoc, SchemaModel
+from asyncmachine.schema import ABI, Masks, Schema, State, snake_case
+
+__all__ = ["ArgsView", "ModuleView", "StateView", "build", "module_name"]
+
+WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class ArgView:
+    """One arg: ``field`` is its declaration in a dataclass, ``parameter`` in a call of ``add``."""
+
+    name: str
+    field: str
+    parameter: str
+    optional: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgsView:
+    """The args of one state."""
+
+    state: str
+    class_name: str
+    doc: str
+    args: tuple[ArgView, ...]
+    decoders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateView:
+    """One state: its constant, the lines of its entry in the schema, its handlers."""
+
+    name: str
+    doc: str
+    lines: tuple[str, ...]
+    handlers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleView:
+    """All a template needs."""
+
+    abi: int
+    machine: str
+    upper: str
+    snake: str
+    doc: str
+    imports: tuple[str, ...]
+    typing: tuple[str, ...]
+    exports: tuple[str, ...]
+    states: tuple[StateView, ...]
+    groups: tuple[str, ...]
+    group_lines: tuple[str, ...]
+    roles: str
+    args: tuple[ArgsView, ...]
+    plain: tuple[str, ...]
+    masks: tuple[str, ...]
+    digest: str
+
+
+def module_name(machine: str) -> str:
+    """Name of the module of a machine."""
+    return snake_case(machine)
+
+
+def build(model: SchemaModel, schema: Schema) -> ModuleView:
+    """The view of one module; *schema* is the value it will hold, see ``check.build``."""
+    machine = model.name
+    upper = module_name(machine).upper()
+    args = tuple(_args(name, model) for name in schema.names if model.states[name].args)
+    needed = {a.name.text for s in model.states.values() for a in s.args if not a.has_default}
+    required = {
+        n for n, s in model.states.items() if any(a.name.text in needed and not a.has_default for a in s.args)
+    }
+    decoders = sorted({word for a in args for line in a.decoders for word in _words(line)})
+    return ModuleView(
+        abi=ABI,
+        machine=machine,
+        upper=upper,
+        snake=module_name(machine),
+        doc=names.docstring(model.doc or f"Machine {machine}.", 0, WIDTH - len(machine)),
+        imports=tuple(sorted([*_IMPORTS, *(["Decoder"] if args else []), *decoders], key=_import_order)),
+        typing=tuple(sorted([*_TYPING, *(["ClassVar", "overload"] if args else [])], key=_import_order)),
+        exports=tuple(
+            sorted(
+                [
+                    *(
+                        f"{machine}{suffix}"
+                        for suffix in ("Groups", "Handlers", "Machine", "State", "States")
+                    ),
+                    *(a.class_name for a in args),
+                    f"{upper}_SCHEMA",
+                    f"{module_name(machine)}_machine",
+                ],
+                key=_import_order,
+            )
+        ),
+        states=tuple(
+            _state(name, schema.states[name], bool(model.states[name].args)) for name in schema.names
+        ),
+        groups=tuple(
+            line for g, members in schema.groups.items() for line in _call(f"{g}: Final = ", members, 4, "")
+        ),
+        group_lines=tuple(
+            line
+            for g, members in schema.groups.items()
+            for line in _call(f"{names.literal(g)}: ", members, 8, ",")
+        ),
+        roles="\n".join(_call("roles=", schema.roles, 4, ",")),
+        args=args,
+        plain=tuple(names.literal(n) for n in schema.names if n not in required),
+        masks=tuple(_masks(schema.masks)),
+        digest=schema.digest,
+    )
+
+
+_IMPORTS = (
+    *(
+        "Args",
+        "ClockLike",
+        "Event",
+        "Facade",
+        "Masks",
+        "ResultLike",
+        "Schema",
+        "State",
+        "check_facade",
+        "require_abi",
+    ),
+)
+_TYPING = ("Any", "Final", "Literal", "Protocol", "TYPE_CHECKING", "TypeAlias", "cast")
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions: the order of ruff's isort and of RUF022."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2, name)
+
+
+def _words(expression: str) -> list[str]:
+    _, _, value = expression.partition(": ")
+    return [
+        w
+        for w in value.replace("(", " ").replace(")", " ").replace(",", " ").split()
+        if w.startswith("decode_")
+    ]
+
+
+def _tuple(items: Sequence[str]) -> str:
+    inner = ", ".join(names.literal(i) for i in items)
+    return f"({inner},)" if len(items) == 1 else f"({inner})"
+
+
+def _call(prefix: str, items: Sequence[str], indent: int, end: str) -> list[str]:
+    """``prefix(items)end`` on one line when it fits, else one item a line."""
+    pad = " " * indent
+    line = f"{pad}{prefix}{_tuple(items)}{end}"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"{pad}{prefix}(", *(f"{pad}    {names.literal(i)}," for i in items), f"{pad}){end}"]
+
+
+def _state(name: str, state: State, has_args: bool) -> StateView:
+    doc = names.docstring(state.doc or "Undocumented.", 4)
+    handlers = tuple(_handlers(snake_case(name), f"{name}Args" if has_args else "Args"))
+    return StateView(name, doc, tuple(_entry(name, state, has_args)), handlers)
+
+
+def _handlers(snake: str, event: str) -> list[str]:
+    lines: list[str] = []
+    results = {
+        "enter": "bool | None",
+        "exit": "bool | None",
+        "state": "Awaitable[None] | None",
+        "end": "Awaitable[None] | None",
+    }
+    for suffix, result in results.items():
+        line = f"        def {snake}_{suffix}(self, event: Event[{event}], /) -> {result}: ..."
+        if len(line) <= WIDTH:
+            lines.append(line)
+        else:
+            lines += [
+                f"        def {snake}_{suffix}(",
+                "            self,",
+                f"            event: Event[{event}],",
+            ]
+            lines += ["            /,", f"        ) -> {result}: ..."]
+    return lines
+
+
+def _entry(name: str, state: State, has_args: bool) -> list[str]:
+    """``"Foo": State(...),`` in the mapping of states."""
+    pad = " " * 12
+    fields: list[str] = []
+    fields += [f"{pad}{flag}=True," for flag, on in (("auto", state.auto), ("multi", state.multi)) if on]
+    for relation in ("require", "add", "remove", "after", "tags"):
+        if items := getattr(state, relation):
+            fields += _call(f"{relation}=", items, 12, ",")
+    if state.doc:
+        lines = names.text_lines(state.doc, WIDTH - 16)
+        one = f"{pad}doc={names.literal(state.doc)},"
+        fields += (
+            [one] if len(one) <= WIDTH else [f"{pad}doc=(", *(f"{pad}    {x}" for x in lines), f"{pad}),"]
+        )
+    if has_args:
+        fields.append(f"{pad}args={name}Args,")
+    if state.rpc:
+        roles = [f"{names.literal(role)}: {_tuple(operations)}" for role, operations in state.rpc.items()]
+        one = f"{pad}rpc={{{', '.join(roles)}}},"
+        fields += (
+            [one] if len(one) <= WIDTH else [f"{pad}rpc={{", *(f"{pad}    {r}," for r in roles), f"{pad}}},"]
+        )
+    if state.scope is not None:
+        fields.append(f"{pad}scope={names.literal(state.scope)},")
+    if state.limit is not None:
+        fields.append(f"{pad}limit={state.limit!r},")
+    if state.overflow != "error":
+        fields.append(f"{pad}overflow={names.literal(state.overflow)},")
+    if state.timeout is not None:
+        fields.append(f"{pad}timeout={state.timeout!r},")
+    head = f"        {names.literal(name)}: State("
+    return [f"{head}),"] if not fields else [head, *fields, "        ),"]
+
+
+def _args(name: str, model: SchemaModel) -> ArgsView:
+    state = model.states[name]
+    return ArgsView(
+        state=name,
+        class_name=f"{name}Args",
+        doc=names.docstring(f"Args of {name}. {state.doc}".rstrip(), 4),
+        args=tuple(_arg(a) for a in state.args),
+        decoders=tuple(f"{names.literal(a.name.text)}: {a.decoder}" for a in state.args if not a.local),
+    )
+
+
+def _arg(arg: ArgDoc) -> ArgView:
+    name = arg.name.text
+    default = f" = {names.literal(arg.default)}" if arg.has_default else ""
+    doc = arg.doc
+    if arg.local:
+        doc = f"{doc} ({arg.local}, never sent to a peer)".lstrip()
+    return ArgView(
+        name=name,
+        field=f"{name}: {arg.annotation}{default}",
+        parameter=f"{name}: {arg.annotation}{default}",
+        optional=f"{name}: {arg.annotation} = ...",
+        doc=names.docstring(doc, 4) if doc else "",
+    )
+
+
+def _masks(masks: Masks) -> list[str]:
+    """The keyword arguments of ``Masks``, many numbers a line."""
+    lines: list[str] = []
+    for table in ("require", "add", "remove"):
+        lines += _table(table, [f"{mask:#x}" for mask in getattr(masks, table)])
+    lines += [f"    auto={masks.auto:#x},", f"    multi={masks.multi:#x},"]
+    return lines + _table("rank", [str(rank) for rank in masks.rank])
+
+
+def _table(name: str, numbers: Sequence[str]) -> list[str]:
+    lines = [f"    {name}=("]
+    row = "       "
+    for number in numbers:
+        if len(row) + len(number) + 2 > WIDTH:
+            lines.append(row)
+            row = "       "
+        row += f" {number},"
+    return [*lines, row, "    ),"]
