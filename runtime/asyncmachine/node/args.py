@@ -1,0 +1,241 @@
+"""What travels in the payloads of the node protocol, with strict decoders.
+
+Values of users are CBOR: None, bool, int, float, str, bytes, lists and dicts with text keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Final, Self, cast
+
+from asyncmachine._wire.cbor import CborError, decode, encode
+from asyncmachine.errors import ArgsError, WorkError, WorkFailed, WorkTimeout
+from asyncmachine.schema import (
+    Decoder,
+    decode_bytes,
+    decode_dict,
+    decode_float,
+    decode_int,
+    decode_list,
+    decode_str,
+)
+
+__all__ = [
+    "ERROR",
+    "GRANTED",
+    "OK",
+    "REFUSED",
+    "TIMEOUT",
+    "Answer",
+    "LostNotice",
+    "PoolStatus",
+    "WorkResult",
+    "WorkerStatus",
+    "decode_value",
+    "encode_value",
+]
+
+GRANTED: Final = "granted"
+_MAX_ITEMS: Final = 1 << 18
+
+
+def encode_value(value: object, what: str = "value") -> bytes:
+    """Encode a value of the user.
+
+    Raises:
+        ArgsError: it holds something that CBOR has no plain form for, e.g. an object or a set.
+    """
+    try:
+        return encode(value, max_items=_MAX_ITEMS)
+    except CborError as error:
+        raise ArgsError(
+            f"{what} cannot be sent: {error}; use None, bool, int, float, str, bytes, lists and dicts with str keys"
+        ) from None
+
+
+def decode_value(data: bytes, what: str = "value") -> Any:
+    """Decode what :func:`encode_value` made. Raises ``ArgsError``."""
+    try:
+        return decode(data, max_items=_MAX_ITEMS)
+    except CborError as error:
+        raise ArgsError(f"{what} is not valid CBOR: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """A map of named fields on the wire; unknown, missing or ill-typed ones are errors."""
+
+    decoders: ClassVar[dict[str, Decoder]] = {}
+
+    def encode(self) -> bytes:
+        """As CBOR."""
+        return encode_value(
+            {f.name: _plain(getattr(self, f.name)) for f in fields(self)}, type(self).__name__
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Raises ``ArgsError``."""
+        return cls.from_wire(decode_value(data, cls.__name__), cls.__name__)
+
+    @classmethod
+    def from_wire(cls, value: object, where: str) -> Self:
+        """From decoded CBOR."""
+        values = decode_dict(lambda item, _: item)(value, where)
+        if values.keys() != cls.decoders.keys():
+            raise ArgsError(f"{where} has fields {sorted(values)}, expected {sorted(cls.decoders)}")
+        return cls(
+            **{name: decoder(values[name], f"{where}.{name}") for name, decoder in cls.decoders.items()}
+        )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _Record):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return [_plain(v) for v in cast("tuple[object, ...]", value)] if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(_Record):
+    """The supervisor's answer to ProvideWorker. Exactly one final one comes per request.
+
+    Attributes:
+        status: ``granted``, ``queued`` (another answer follows), ``busy`` or ``denied``.
+        lease: id of the lease; ``worker``, ``host``, ``port``, ``ticket``: where it is and what opens it.
+        position: place in the queue; retry_after: seconds, for ``busy``.
+    """
+
+    request: int
+    status: str
+    reason: str = ""
+    lease: int = 0
+    worker: str = ""
+    host: str = ""
+    port: int = 0
+    ticket: bytes = b""
+    position: int = 0
+    retry_after: float = 0.0
+    decoders: ClassVar[dict[str, Decoder]] = {
+        "request": decode_int,
+        "status": decode_str,
+        "reason": decode_str,
+        "lease": decode_int,
+        "worker": decode_str,
+        "host": decode_str,
+        "port": decode_int,
+        "ticket": decode_bytes,
+        "position": decode_int,
+        "retry_after": decode_float,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostNotice(_Record):
+    """The supervisor's word on a leased worker that died: which, and how."""
+
+    worker: str
+    lease: int
+    reason: str
+    decoders: ClassVar[dict[str, Decoder]] = {"worker": decode_str, "lease": decode_int, "reason": decode_str}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus(_Record):
+    """One worker in ``am-node status``. ``age`` in seconds, ``jobs`` asked of it so far."""
+
+    worker: str
+    phase: str
+    pid: int
+    age: float
+    jobs: int
+    client: str
+    states: tuple[str, ...]
+    decoders: ClassVar[dict[str, Decoder]] = {
+        "worker": decode_str,
+        "phase": decode_str,
+        "pid": decode_int,
+        "age": decode_float,
+        "jobs": decode_int,
+        "client": decode_str,
+        "states": lambda value, where: tuple(decode_list(decode_str)(value, where)),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatus(_Record):
+    """What ``am-node status`` shows.
+
+    Attributes:
+        states: active states of the supervisor.
+        started, lost: workers ever started, and died without having been asked to.
+        waiting: requests in the queue.
+    """
+
+    request: int
+    kind: str
+    states: tuple[str, ...]
+    clients: tuple[str, ...]
+    started: int
+    lost: int
+    waiting: int
+    workers: tuple[WorkerStatus, ...] = field(default=())
+    decoders: ClassVar[dict[str, Decoder]] = {
+        "request": decode_int,
+        "kind": decode_str,
+        "states": lambda value, where: tuple(decode_list(decode_str)(value, where)),
+        "clients": lambda value, where: tuple(decode_list(decode_str)(value, where)),
+        "started": decode_int,
+        "lost": decode_int,
+        "waiting": decode_int,
+        "workers": lambda value, where: tuple(decode_list(WorkerStatus.from_wire)(value, where)),
+    }
+
+
+OK: Final = "ok"
+ERROR: Final = "error"
+TIMEOUT: Final = "timeout"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResult:
+    """One answer of a worker: positional on the wire, since there is one per call.
+
+    ``status`` is ``ok`` (``value`` is the encoded result), ``error``, ``timeout``, or ``refused``: it
+    was not begun.
+    """
+
+    id: int
+    status: str
+    value: bytes = b""
+    kind: str = ""
+    message: str = ""
+    traceback: str = ""
+
+    def encode(self) -> bytes:
+        """As CBOR."""
+        if self.status == OK:
+            return encode([self.id, OK, self.value])
+        return encode([self.id, self.status, self.kind, self.message, self.traceback])
+
+    @classmethod
+    def decode(cls, data: bytes) -> WorkResult:
+        """Raises ``ArgsError``."""
+        row = decode_list(lambda item, _: item)(decode_value(data, "result"), "result")
+        shape: tuple[Decoder, ...] = (decode_int, decode_str, decode_bytes)
+        if len(row) != 3:
+            shape = (decode_int, decode_str, decode_str, decode_str, decode_str)
+        if len(row) != len(shape):
+            raise ArgsError(f"result has {len(row)} fields")
+        item = [decoder(x, f"result[{i}]") for i, (decoder, x) in enumerate(zip(shape, row, strict=True))]
+        if len(item) == 3:
+            return cls(item[0], item[1], value=item[2])
+        return cls(item[0], item[1], kind=item[2], message=item[3], traceback=item[4])
+
+    def error(self) -> WorkFailed | None:
+        """The exception to raise at the caller, None for ``ok``."""
+        if self.status == OK:
+            return None
+        if self.status == TIMEOUT:
+            return WorkTimeout(self.message)
+        return WorkError(self.kind, self.message, self.traceback)

@@ -1,0 +1,176 @@
+"""Which job goes to which worker, and what becomes of the jobs of a worker that died. Pure.
+
+A worker runs its jobs strictly one after the other and lets go of each result before it begins the
+next. So of the jobs it held when it died, the oldest is the only one that may have run: that one is
+*lost*, or run again if the caller said that it may be; the others have not begun and simply move on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["MAX_RERUNS", "Dispatcher", "Job", "Lost"]
+
+MAX_RERUNS = 2
+_DEEPEST = 16
+_TARGET = 0.002  # seconds of work that should be waiting at a worker: covers a round trip
+_LONG = 0.05  # jobs longer than this are handed out one by one: waiting behind one would cost more
+
+
+@dataclass(slots=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        index: position of its input; also its id on the wire.
+        data: the encoded input.
+        deaths: workers that died with it in their hands.
+    """
+
+    index: int
+    data: bytes
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A job that will not be run again. ``poison``: it may be, but it has killed too many workers."""
+
+    job: Job
+    poison: bool
+
+
+@dataclass(slots=True)
+class _Hands:
+    jobs: deque[Job] = field(default_factory=deque[Job])
+    since: float = 0.0  # when the oldest job began, as far as can be told from here
+
+
+class Dispatcher:
+    """Spreads jobs over workers.
+
+    Args:
+        idempotent: a job whose worker died may be run again, at most ``max_reruns`` times.
+        depth: most jobs at one worker; None: as many as cover a round trip, from one (long jobs)
+            to sixteen (very short ones).
+
+    Attributes:
+        reruns: how many times a job was run again.
+    """
+
+    def __init__(
+        self, *, idempotent: bool = False, max_reruns: int = MAX_RERUNS, depth: int | None = None
+    ) -> None:
+        if depth is not None and depth < 1:
+            raise ValueError(f"depth is {depth}, it must be at least 1")
+        self.idempotent = idempotent
+        self.max_reruns = max_reruns
+        self.reruns = 0
+        self._fixed = depth
+        self._waiting: deque[Job] = deque()
+        self._hands: dict[object, _Hands] = {}
+        self._mean = _TARGET / 2  # running mean of the time a job takes, in seconds
+
+    @property
+    def depth(self) -> int:
+        """Jobs that each worker should hold now."""
+        if self._fixed is not None:
+            return self._fixed
+        if self._mean > _LONG:
+            return 1
+        return max(2, min(_DEEPEST, round(_TARGET / self._mean)))
+
+    @property
+    def open(self) -> int:
+        """Jobs that have no outcome yet."""
+        return len(self._waiting) + sum(len(h.jobs) for h in self._hands.values())
+
+    @property
+    def room(self) -> int:
+        """How many more jobs can be handed out at once."""
+        depth = self.depth
+        free = sum(max(0, depth - len(h.jobs)) for h in self._hands.values())
+        return max(0, free - len(self._waiting))
+
+    def add(self, job: Job) -> None:
+        """Take a new job; it waits until :meth:`assign`."""
+        self._waiting.append(job)
+
+    def join(self, worker: object) -> None:
+        """A worker is ready for jobs."""
+        self._hands.setdefault(worker, _Hands())
+
+    def assign(self, now: float) -> Iterator[tuple[object, Job]]:
+        """Hand out waiting jobs, to the worker with the fewest first. Each yielded pair must be sent."""
+        depth = self.depth
+        while self._waiting and self._hands:
+            worker, hands = min(self._hands.items(), key=lambda item: len(item[1].jobs))
+            if len(hands.jobs) >= depth:
+                return
+            job = self._waiting.popleft()
+            if not hands.jobs:
+                hands.since = now
+            hands.jobs.append(job)
+            yield worker, job
+
+    def done(self, worker: object, index: int, now: float) -> Job | None:
+        """A worker answered. Returns the job, or None when it does not hold that one (a late answer)."""
+        hands = self._hands.get(worker)
+        job = _take(hands, index)
+        if job is not None and hands is not None:
+            self._mean += 0.1 * (now - hands.since - self._mean)
+            hands.since = now
+        return job
+
+    def refused(self, worker: object, index: int) -> None:
+        """A worker gave a job back without beginning it: it drains. The job goes first to another one."""
+        job = _take(self._hands.get(worker), index)
+        if job is not None:
+            self._waiting.appendleft(job)
+
+    def cancel(self, index: int) -> tuple[object, Job] | None:
+        """Forget a job. Returns the worker that holds it, to be told, or None when it was only waiting."""
+        for job in self._waiting:
+            if job.index == index:
+                self._waiting.remove(job)
+                return None
+        for worker, hands in self._hands.items():
+            held = _take(hands, index)
+            if held is not None:
+                return worker, held
+        return None
+
+    def leave(self, worker: object) -> Lost | None:
+        """A worker is gone. Its jobs move on, but for the one it was at: see the module's docstring."""
+        hands = self._hands.pop(worker, None)
+        if hands is None or not hands.jobs:
+            return None
+        hit = hands.jobs.popleft()
+        self._waiting.extendleft(reversed(hands.jobs))
+        hit.deaths += 1
+        if self.idempotent and hit.deaths <= self.max_reruns:
+            self._waiting.appendleft(hit)
+            self.reruns += 1
+            return None
+        return Lost(hit, poison=self.idempotent)
+
+    def workers(self) -> tuple[object, ...]:
+        """All that have joined and not left."""
+        return tuple(self._hands)
+
+    def drop_waiting(self) -> list[Job]:
+        """Take back every job that no worker holds."""
+        dropped = list(self._waiting)
+        self._waiting.clear()
+        return dropped
+
+
+def _take(hands: _Hands | None, index: int) -> Job | None:
+    if hands is not None:
+        for job in hands.jobs:  # nearly always the first one
+            if job.index == index:
+                hands.jobs.remove(job)
+                return job
+    return None
