@@ -1,0 +1,1 @@
+"""Bytes on a wire: frames and a strict subset of CBOR. Pure: no I/O, no clock."""
