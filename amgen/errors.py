@@ -7,13 +7,26 @@ write, AM9xx a defect of the compiler itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from asyncmachine.errors import AsyncMachineError
 
-__all__ = ["AmgenError", "ConfigError", "Diagnostic", "Rejected", "Related", "Report", "Span", "WriteError"]
+__all__ = [
+    "AmgenError",
+    "ConfigError",
+    "Diagnostic",
+    "Rejected",
+    "Related",
+    "Report",
+    "Span",
+    "WriteError",
+    "as_github",
+    "as_json",
+    "as_text",
+    "moved",
+]
 
 Severity = Literal["error", "warning"]
 
@@ -109,3 +122,63 @@ class Report:
     def sorted(self) -> tuple[Diagnostic, ...]:
         """All of them, by place, then by code."""
         return tuple(sorted(self._found, key=lambda d: (d.span, d.code, d.message)))
+
+
+def moved(diagnostic: Diagnostic, move: Callable[[str], str]) -> Diagnostic:
+    """The same with all paths changed, for a reader who stands in another folder."""
+    related = tuple(replace(r, span=replace(r.span, path=move(r.span.path))) for r in diagnostic.related)
+    return replace(
+        diagnostic, span=replace(diagnostic.span, path=move(diagnostic.span.path)), related=related
+    )
+
+
+def as_text(diagnostic: Diagnostic, texts: Mapping[str, str]) -> str:
+    """``path:line:col: error[AM301]: message``, then the line with a caret, then related places.
+
+    *texts* holds the sources by the paths that the diagnostic names; others are shown without line.
+    """
+    lines = [f"{diagnostic.span}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    lines += _excerpt(diagnostic.span, texts)
+    for place in diagnostic.related:
+        lines += [f"{place.span}: note: {place.message}", *_excerpt(place.span, texts)]
+    return "\n".join(lines)
+
+
+def _excerpt(span: Span, texts: Mapping[str, str]) -> list[str]:
+    source = texts.get(span.path, "").split("\n")
+    if not (0 < span.line <= len(source) and source[span.line - 1].strip()):
+        return []
+    start = max(0, span.column - 60)  # a very long line is shown around its column
+    line = source[span.line - 1][start : start + 120].replace("\t", " ")
+    column = span.column - 1 - start
+    number = str(span.line)
+    caret = "^" * max(1, min(span.length, len(line) - column))
+    return [f" {number} | {line}", f" {' ' * len(number)} | {' ' * column}{caret}"]
+
+
+def as_json(diagnostic: Diagnostic) -> dict[str, object]:
+    """Plain values with the fields of a diagnostic."""
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        **_place(diagnostic.span),
+        "related": [{"message": r.message, **_place(r.span)} for r in diagnostic.related],
+    }
+
+
+def _place(span: Span) -> dict[str, object]:
+    return {"path": span.path, "line": span.line, "column": span.column}
+
+
+def as_github(diagnostic: Diagnostic) -> str:
+    """A workflow command, which GitHub shows at the line in a pull request."""
+    span = diagnostic.span
+    place = f"file={_escape(span.path)},line={span.line},col={span.column},title={diagnostic.code}"
+    return f"::{diagnostic.severity} {place}::{_escape(diagnostic.message)}"
+
+
+def _escape(text: str) -> str:
+    for raw, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (",", "%2C"), (":", "%3A")):
+        text = text.replace(raw, escaped)
+    return text

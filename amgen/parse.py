@@ -269,10 +269,11 @@ class _Parser:
 
     def limit(self, node: Node | None) -> int | None:
         value = self.number(node, "limit")
-        if isinstance(value, float) and node:
+        if value is None or isinstance(value, int):
+            return value
+        if node is not None:
             self.wrong("limit", "a whole number", node)
-            return None
-        return value
+        return None
 
     def overflow(self, node: Node | None) -> Overflow | None:
         value = self.text(node, "overflow")

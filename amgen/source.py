@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import yaml
 
@@ -197,9 +197,7 @@ class _Builder:
 
     def feed(self, event: yaml.Event) -> None:
         """Take the next event."""
-        mark, end = event.start_mark, event.end_mark
-        length = max(1, end.column - mark.column) if end.line == mark.line else 1
-        span = Span(self.path, mark.line + 1, mark.column + 1, length)
+        span = self._span(event)
         if isinstance(event, yaml.AliasEvent):
             raise _reject("AM012", f"alias *{event.anchor} is not allowed; write the value out", span)
         if getattr(event, "anchor", None):
@@ -223,6 +221,13 @@ class _Builder:
                 self._add(self._mapping(items, start) if mapping else ListNode(tuple(items), start))
             case _:
                 pass
+
+    def _span(self, event: yaml.Event) -> Span:
+        mark, end = event.start_mark, event.end_mark
+        if mark is None:
+            return Span(self.path)
+        length = end.column - mark.column if end is not None and end.line == mark.line else 1
+        return Span(self.path, mark.line + 1, mark.column + 1, max(1, length))
 
     def _scalar(self, value: str, plain: bool, span: Span) -> ScalarNode:
         if len(value) > MAX_TEXT:
@@ -253,4 +258,4 @@ class _Builder:
         if not isinstance(root, MapNode):
             span = root.span if root else Span(self.path)
             raise _reject("AM017", "a schema is a mapping that begins with `machine: Name`", span)
-        return cast(MapNode, root)
+        return root

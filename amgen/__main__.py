@@ -1,0 +1,5 @@
+"""``python -m amgen``."""
+
+from amgen.cli import main
+
+main()
