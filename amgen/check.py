@@ -163,11 +163,11 @@ def _pair_handlers(model: SchemaModel, report: Report) -> None:
         head, found, tail = snake.partition("_to_")
         if not found or head not in snakes:
             continue
-        for other in snakes:
+        for other, last in snakes.items():
             rest = f"{tail}_to_{other}"
             if rest in snakes:
                 text = (
-                    f"handler {snake}_to_{other} would stand for both {name} to {snakes[other]} "
+                    f"handler {snake}_to_{other} would stand for both {name} to {last} "
                     f"and {snakes[head]} to {snakes[rest]}; rename one state"
                 )
                 report.error("AM305", text, model.states[name].span)
@@ -186,7 +186,9 @@ def _never_active(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], r
                     and other not in model.states[one].targets("add")
                     and not direct
                 ):
-                    text = f"{name} can never be active: it needs both {one} and {other}, and {one} removes {other}"
+                    text = (
+                        f"{name} can never be active: it needs {one} and {other}, and {one} removes {other}"
+                    )
                     place = Related(_span(model.states[one], "remove", other), f"{one} removes {other} here")
                     report.error("AM309", text, state.span, place)
 

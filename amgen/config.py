@@ -1,4 +1,4 @@
-"""Where schemas are and where modules go: flags first, then ``[tool.amgen]`` of the nearest pyproject.toml."""
+"""Where schemas are and where modules go: flags, then ``[tool.amgen]`` of the nearest pyproject.toml."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Config:
         if schemas is None or output is None:
             missing = "schemas" if schemas is None else "output"
             raise ConfigError(
-                f"no {missing} folder: give it on the command line, or as {missing!r} under [tool.amgen] in pyproject.toml"
+                f"no {missing} folder: give it on the command line, "
+                f"or as {missing!r} under [tool.amgen] in pyproject.toml"
             )
         _check_package(output)
         return cls(

@@ -46,7 +46,7 @@ ArgType = tuple[str, str]
 def class_name(text: str, what: str) -> str | None:
     """Why *text* cannot name a state, group or machine; None when it can."""
     if not _CLASS.match(text):
-        return f"{what} name {text!r} is not CamelCase: an ASCII capital, then at most 63 ASCII letters and digits"
+        return f"{what} name {text!r} is not CamelCase: a capital, then at most 63 ASCII letters and digits"
     if keyword.iskeyword(text) or text in _BUILTINS or text in _HIDING:
         return f"{what} name {text!r} is reserved by Python"
     if what == "state" and text.endswith(_SUFFIXES):
@@ -55,7 +55,7 @@ def class_name(text: str, what: str) -> str | None:
     if what == "state" and text.startswith("Any") and text[3:4].isupper():
         return f"state name {text!r} begins with 'Any', which marks global handlers"
     if what == "machine" and keyword.iskeyword(snake_case(text)):
-        return f"machine name {text!r} would give a module called {snake_case(text)!r}, a keyword of Python"
+        return f"machine name {text!r} is reserved: a module cannot be called {snake_case(text)!r}"
     return None
 
 
@@ -101,9 +101,8 @@ def arg_type(text: str, depth: int = 0) -> ArgType:
     if text in ARG_TYPES[:5]:
         return text, f"decode_{text}"
     hint = did_you_mean(text, ARG_TYPES) if _TYPE.match(text) else ""
-    raise ValueError(
-        f"unknown type {text[:80]!r}{hint or '; types are bool, int, float, str, bytes, list[T], dict[str, T] and T | None'}"
-    )
+    known = "bool, int, float, str, bytes, list[T], dict[str, T] and T | None"
+    raise ValueError(f"unknown type {text[:80]!r}{hint or f'; types are {known}'}")
 
 
 def literal(value: str | bytes | float | None) -> str:

@@ -171,7 +171,7 @@ class _Parser:
             if _PARENT.match(item.value):
                 yield Name(item.value, item.span)
             else:
-                text = f"parent {item.value[:80]!r} must be a relative path without .yaml, or a built-in such as basic"
+                text = f"parent {item.value[:80]!r} must be a relative path without .yaml, or a built-in"
                 self.report.error("AM208", text, item.span)
 
     def roles(self, node: Node) -> Iterator[RoleDoc]:

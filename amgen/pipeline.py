@@ -101,7 +101,7 @@ class _Run:
             name = view.module_name(model.name)
             twin = seen.setdefault(name, model)
             if twin is not model:
-                text = f"machine {model.name} would be module {name!r}, like {twin.name} in {twin.path}; rename one"
+                text = f"machine {model.name} would be module {name!r}, like {twin.name} in {twin.path}"
                 self.report.error("AM204", text, model.span, Related(twin.span, "the other one"))
 
     def render(self, compiled: Mapping[str, Compiled]) -> dict[str, str]:

@@ -158,7 +158,7 @@ class _Flat:
         name = role.name.text
         if name in self.roles and not set(role.operations) <= set(self.roles[name]):
             allowed = ", ".join(self.roles[name]) or "nothing"
-            text = f"role {name} may {allowed} by default in a parent; inheritance only narrows a role"
+            text = f"role {name} may {allowed} by default in a parent; it can only be narrowed"
             self.report.error("AM207", text, role.name.span)
             return
         self.roles[name] = role.operations
@@ -229,7 +229,7 @@ class _Flat:
         for arg in state.args:
             known = args.get(arg.name.text)
             if known and (known.annotation, known.local) != (arg.annotation, arg.local):
-                text = f"arg {arg.name.text} is {known.annotation} in a parent; use another name or `override: true`"
+                text = f"arg {arg.name.text} is {known.annotation} in a parent; rename it or `override: true`"
                 self.report.error("AM209", text, arg.name.span, Related(known.name.span, "declared here"))
             args[arg.name.text] = arg
         return tuple(args.values())
@@ -247,7 +247,7 @@ class _Flat:
                 self.report.error("AM307", f"there is no role {role!r}{hint}", grant.role.span)
             elif not set(grant.operations) <= set(bounds.get(role, grant.operations)):
                 allowed = ", ".join(bounds[role]) or "nothing"
-                text = f"role {role} may only {allowed} on {state.name.text} in a parent; inheritance only narrows a role"
+                text = f"role {role} may only {allowed} on {state.name.text} in a parent; it can only be narrowed"
                 self.report.error("AM207", text, grant.role.span)
             else:
                 roles[role] = grant.operations

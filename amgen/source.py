@@ -127,7 +127,7 @@ def read_file(path: Path, root: Path) -> bytes:
         if not path.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
             raise _reject("AM010", f"{name!r} is a symbolic link out of the folder of schemas", span)
         # Not blocking: opening a named pipe must fail the check below instead of waiting for a writer.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _reject("AM010", f"{name!r} is not a regular file", span)
             data = file.read(MAX_BYTES + 1)
@@ -181,7 +181,10 @@ def load(text: str, path: str) -> MapNode:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         span = Span(path, mark.line + 1, mark.column + 1) if mark else Span(path)
-        raise _reject("AM011", f"not valid YAML: {error.problem or error.context}", span) from None
+        problem = error.problem or error.context or ""
+        # libyaml looks ahead, so its own limit may be met before ours.
+        code = "AM014" if "nesting depth" in problem else "AM011"
+        raise _reject(code, f"not valid YAML: {problem}", span) from None
     except (yaml.YAMLError, ValueError) as error:
         raise _reject("AM011", f"not valid YAML: {error}", Span(path)) from None
     return builder.result()

@@ -365,20 +365,19 @@ def explain(model: SchemaModel, state: str) -> list[tuple[str, str]]:
     if one.doc:
         lines.append((f"  {one.doc}", ""))
     for relation in RELATIONS:
-        for item in one.relations.get(relation, ()):
-            via = f" (from ${item.via})" if item.via else ""
-            lines.append((f"  {relation} {item.target}{via}", str(item.span)))
+        lines += [
+            (f"  {relation} {i.target}" + (f" (from ${i.via})" if i.via else ""), str(i.span))
+            for i in one.relations.get(relation, ())
+        ]
     passive = {"require": "required by", "add": "added by", "remove": "removed by", "after": "followed by"}
     for relation in RELATIONS:
         for other in model.states.values():
-            for item in other.relations.get(relation, ()):
-                if item.target == state and other.name != state:
-                    lines.append((f"  {passive[relation]} {other.name}", str(item.span)))
-    for arg in one.args:
-        lines.append((f"  arg {arg.name.text}: {arg.annotation}", str(arg.name.span)))
-    for role, operations in one.roles.items():
-        lines.append((f"  role {role} may {', '.join(operations)}", ""))
-    for group in model.groups.values():
-        if any(m.text == state for m in group.members):
-            lines.append((f"  in group {group.name}", str(group.span)))
-    return lines
+            lines += [
+                (f"  {passive[relation]} {other.name}", str(i.span))
+                for i in other.relations.get(relation, ())
+                if i.target == state and other.name != state
+            ]
+    lines += [(f"  arg {a.name.text}: {a.annotation}", str(a.name.span)) for a in one.args]
+    lines += [(f"  role {role} may {', '.join(operations)}", "") for role, operations in one.roles.items()]
+    holding = [g for g in model.groups.values() if any(m.text == state for m in g.members)]
+    return lines + [(f"  in group {g.name}", str(g.span)) for g in holding]
