@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import cast, get_args
+from typing import get_args
 
 from amgen import names
 from amgen.errors import Report, Span
@@ -37,8 +37,8 @@ _STATE_KEYS = (
     *("scope", "limit", "overflow", "timeout", "override", "drop"),
 )
 _ARG_KEYS = ("type", "default", "doc", "local")
-_OPERATIONS = cast("tuple[Operation, ...]", get_args(Operation))
-_OVERFLOWS = cast("tuple[Overflow, ...]", get_args(Overflow))
+_OPERATIONS: dict[str, Operation] = {o: o for o in get_args(Operation)}
+_OVERFLOWS: dict[str, Overflow] = {o: o for o in get_args(Overflow)}
 _PARENT = re.compile(r"(?:\.{1,2}/)*[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*\Z")
 _INT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?\Z")
@@ -193,13 +193,13 @@ class _Parser:
     def operations(self, node: Node, what: str) -> tuple[Operation, ...]:
         found: list[Operation] = []
         for item in self.scalars(node, what):
-            match = next((o for o in _OPERATIONS if o == item.value), None)
+            match = _OPERATIONS.get(item.value)
             if match is None:
                 hint = did_you_mean(item.value, _OPERATIONS) or f"; they are {', '.join(_OPERATIONS)}"
                 self.report.error("AM106", f"unknown operation {item.value[:80]!r}{hint}", item.span)
             else:
                 found.append(match)
-        return tuple(o for o in _OPERATIONS if o in found)
+        return tuple(o for o in _OPERATIONS.values() if o in found)
 
     def groups(self, node: Node) -> Iterator[GroupDoc]:
         for key, value in self.entries(node, "groups"):
@@ -279,7 +279,7 @@ class _Parser:
         value = self.text(node, "overflow")
         if value is None or node is None:
             return None
-        match = next((o for o in _OVERFLOWS if o == value), None)
+        match = _OVERFLOWS.get(value)
         if match is None:
             self.wrong("overflow", f"one of {', '.join(_OVERFLOWS)}", node)
         return match

@@ -158,7 +158,7 @@ class _Flat:
         name = role.name.text
         if name in self.roles and not set(role.operations) <= set(self.roles[name]):
             allowed = ", ".join(self.roles[name]) or "nothing"
-            text = f"role {name} may {allowed} by default in a parent; it can only be narrowed"
+            text = f"role {name} may {allowed} by default in a parent; narrow it only"
             self.report.error("AM207", text, role.name.span)
             return
         self.roles[name] = role.operations
@@ -247,7 +247,7 @@ class _Flat:
                 self.report.error("AM307", f"there is no role {role!r}{hint}", grant.role.span)
             elif not set(grant.operations) <= set(bounds.get(role, grant.operations)):
                 allowed = ", ".join(bounds[role]) or "nothing"
-                text = f"role {role} may only {allowed} on {state.name.text} in a parent; it can only be narrowed"
+                text = f"role {role} may only {allowed} on {state.name.text} in a parent; narrow it only"
                 self.report.error("AM207", text, grant.role.span)
             else:
                 roles[role] = grant.operations
