@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
@@ -13,9 +14,35 @@ from asyncmachine._core.scopes import Token
 from asyncmachine.errors import AsyncMachineError
 from asyncmachine.schema import EXCEPTION, Schema, State
 
-__all__ = ["Performer"]
+__all__ = ["Performer", "TaskOwner"]
 
 Fail = Callable[..., object]
+
+
+class TaskOwner:
+    """A task group which lets through, unwrapped, what its own block raises.
+
+    Only when its tasks failed as well does an exception group say so.
+    """
+
+    def __init__(self) -> None:
+        self._group: TaskGroup | None = None
+
+    async def __aenter__(self) -> TaskGroup:
+        self._group = await anyio.create_task_group().__aenter__()
+        return self._group
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        group, self._group = self._group, None
+        assert group is not None
+        try:
+            return await group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as raised:
+            if error is not None and raised.exceptions == (error,):
+                return False  # the caller raises it, as it was
+            raise
 
 
 class Performer:

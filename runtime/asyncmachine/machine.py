@@ -17,13 +17,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
-from anyio.abc import TaskGroup
-
 from asyncmachine._core.engine import Engine
 from asyncmachine._core.mutation import ADD, REMOVE, SET, Mutation, Source
 from asyncmachine._core.waits import ACTIVE
-from asyncmachine._perform import Performer
+from asyncmachine._perform import Performer, TaskOwner
 from asyncmachine.api import CANCELED, Result, States, Tracer
 from asyncmachine.schema import EXCEPTION, Schema, snake_case
 from asyncmachine.views import Pending, View
@@ -76,15 +73,15 @@ class Machine(View):
     # -- life ----------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._group: TaskGroup = await anyio.create_task_group().__aenter__()
-        self._performer.tasks = self._group
+        self._owner = TaskOwner()
+        self._performer.tasks = await self._owner.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         self.dispose()
-        return await self._group.__aexit__(kind, error, trace)
+        return await self._owner.__aexit__(kind, error, trace)
 
     def dispose(self) -> None:
         """End the machine: Start is removed, tasks are cancelled, waits fail. Idempotent."""
