@@ -126,7 +126,7 @@ def _span(state: StateModel, relation: str, target: str) -> Span:
             for item in state.relations.get(known, ()):
                 if item.target == target:
                     return item.span
-    return state.span
+    return state.places.get(relation, state.span)
 
 
 def _closures(model: SchemaModel) -> dict[str, tuple[str, ...]]:

@@ -65,7 +65,7 @@ class RpcDoc:
 
 @dataclass(frozen=True, slots=True)
 class StateDoc:
-    """One entry under ``states``. None means "not said"."""
+    """One entry under ``states``. None means "not said"; ``places`` are those of limit and timeout."""
 
     name: Name
     doc: str | None = None
@@ -79,6 +79,7 @@ class StateDoc:
     limit: int | None = None
     overflow: Overflow | None = None
     timeout: float | None = None
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)
     override: bool = False
     drop: Mapping[Relation, tuple[Name, ...]] = field(default_factory=dict)
 
@@ -144,6 +145,7 @@ class StateModel:
     limit: int | None = None
     overflow: Overflow = "error"
     timeout: float | None = None
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)
 
     def targets(self, relation: Relation) -> tuple[str, ...]:
         """Names of the targets of one relation."""

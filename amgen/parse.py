@@ -251,6 +251,7 @@ class _Parser:
             limit=self.limit(found.get("limit")),
             overflow=self.overflow(found.get("overflow")),
             timeout=self.number(found.get("timeout"), "timeout"),
+            places={key: found[key].span for key in ("limit", "timeout") if key in found},
             override=self.flag(found.get("override"), "override") or False,
             drop=drop,
         )

@@ -70,7 +70,7 @@ class _Run:
     def document(self, path: str) -> SchemaDoc | None:
         try:
             self.texts[path] = source.decode(self.sources[path], path)
-            root = source.load(self.texts[path], path)
+            root = source.load(self.texts[path], path, self.report)
         except Rejected as error:
             self.report.extend(error.diagnostics)
             return None

@@ -158,7 +158,9 @@ class _Flat:
         name = role.name.text
         if name in self.roles and not set(role.operations) <= set(self.roles[name]):
             allowed = ", ".join(self.roles[name]) or "nothing"
-            text = f"role {name} may {allowed} by default in a parent; narrow it only"
+            text = (
+                f"a parent gives role {name} only: {allowed} by default; it can only be narrowed"
+            )
             self.report.error("AM207", text, role.name.span)
             return
         self.roles[name] = role.operations
@@ -194,6 +196,7 @@ class _Flat:
             args=self._args(state, start),
             roles=self._rpc(state, base),
             scope=state.scope or start.scope,
+            places={**start.places, **state.places},
             limit=start.limit if state.limit is None else state.limit,
             overflow=state.overflow or start.overflow,
             timeout=start.timeout if state.timeout is None else state.timeout,
@@ -235,10 +238,11 @@ class _Flat:
         return tuple(args.values())
 
     def _rpc(self, state: StateDoc, base: StateModel | None) -> dict[str, tuple[Operation, ...]]:
+        name = state.name.text
         roles = dict(base.roles) if base else {}
         bounds: dict[str, tuple[Operation, ...]] = {}
         for _, parent in self.parents:
-            if inherited := parent.states.get(state.name.text):
+            if inherited := parent.states.get(name):
                 bounds |= {r: inherited.roles.get(r, default) for r, default in parent.roles.items()}
         for grant in state.rpc:
             role = grant.role.text
@@ -247,7 +251,7 @@ class _Flat:
                 self.report.error("AM307", f"there is no role {role!r}{hint}", grant.role.span)
             elif not set(grant.operations) <= set(bounds.get(role, grant.operations)):
                 allowed = ", ".join(bounds[role]) or "nothing"
-                text = f"role {role} may only {allowed} on {state.name.text} in a parent; narrow it only"
+                text = f"a parent gives role {role} only: {allowed} on {name}; it can only be narrowed"
                 self.report.error("AM207", text, grant.role.span)
             else:
                 roles[role] = grant.operations

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import yaml
 
-from amgen.errors import Diagnostic, Rejected, Related, Span
+from amgen.errors import Diagnostic, Rejected, Related, Report, Span
 
 __all__ = ["ListNode", "MapNode", "Node", "ScalarNode", "decode", "load", "read_file", "read_tree"]
 
@@ -63,8 +63,8 @@ class MapNode:
 Node: TypeAlias = "ScalarNode | ListNode | MapNode"
 
 
-def _reject(code: str, message: str, span: Span, *related: Related) -> Rejected:
-    return Rejected([Diagnostic(code, message, span, related)])
+def _reject(code: str, message: str, span: Span) -> Rejected:
+    return Rejected([Diagnostic(code, message, span)])
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
@@ -168,13 +168,15 @@ def _suspect_text(char: str) -> str:
     return f"{kind} character U+{ord(char):04X} ({unicodedata.name(char, 'unnamed')}) is not allowed"
 
 
-def load(text: str, path: str) -> MapNode:
+def load(text: str, path: str, report: Report) -> MapNode:
     """Nodes of the only document of *text*, which must be a mapping.
+
+    A key that is given twice is reported, and the first one kept, so that the rest is checked too.
 
     Raises:
         Rejected: not YAML, or YAML that is not allowed here.
     """
-    builder = _Builder(path)
+    builder = _Builder(path, report)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.feed(event)
@@ -193,8 +195,8 @@ def load(text: str, path: str) -> MapNode:
 class _Builder:
     """Builds nodes from events, iteratively."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, report: Report) -> None:
+        self.path, self.report = path, report
         self.roots: list[Node] = []
         self.stack: list[tuple[list[Node], bool, Span]] = []
 
@@ -251,8 +253,8 @@ class _Builder:
                 raise _reject("AM012", "merge keys are not allowed; use extends:", key.span)
             if key.value in entries:
                 first = Related(entries[key.value][0].span, "first given here")
-                raise _reject("AM015", f"key {key.value!r} is given twice", key.span, first)
-            entries[key.value] = (key, value)
+                self.report.error("AM015", f"key {key.value[:80]!r} is given twice", key.span, first)
+            entries.setdefault(key.value, (key, value))
         return MapNode(tuple(entries.values()), span)
 
     def result(self) -> MapNode:

@@ -55,6 +55,7 @@ class StateView:
 
     name: str
     doc: str
+    constant: tuple[str, ...]
     lines: tuple[str, ...]
     handlers: tuple[str, ...]
 
@@ -185,7 +186,10 @@ def _call(prefix: str, items: Sequence[str], indent: int, end: str) -> list[str]
 def _state(name: str, state: State, has_args: bool) -> StateView:
     doc = names.docstring(state.doc or "Undocumented.", 4)
     handlers = tuple(_handlers(snake_case(name), f"{name}Args" if has_args else "Args"))
-    return StateView(name, doc, tuple(_entry(name, state, has_args)), handlers)
+    constant = [f'    {name}: Final = "{name}"']
+    if len(constant[0]) > WIDTH:
+        constant = [f"    {name}: Final = (", f'        "{name}"', "    )"]
+    return StateView(name, doc, tuple(constant), tuple(_entry(name, state, has_args)), handlers)
 
 
 def _handlers(snake: str, event: str) -> list[str]:

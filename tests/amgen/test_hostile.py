@@ -40,7 +40,12 @@ CASES: list[tuple[str, str | bytes, str, int]] = [
     ("Y7 map", HEAD + "states: &a {x: *a}\n", "AM012", 2),
     ("Y8", HEAD + "doc: '" + "x" * (1 << 20) + "'\n" + STATES, "AM010", 1),
     ("Y9 state", states("Foo: {doc: a}", "Bar: {doc: b}", "Foo: {doc: c}"), "AM015", 5),
-    ("Y9 key", states("Foo:", "  doc: d", "  require: [Foo]", "  require: [Bar]"), "AM015", 6),
+    (
+        "Y9 key",
+        states("Foo:", "  doc: d", "  require: [Bar]", "  require: [Bar]", "Bar: {doc: d}"),
+        "AM015",
+        6,
+    ),
     ("Y10", HEAD + "states:\n  <<: {Foo: {auto: true}}\n  Foo: {doc: d}\n", "AM012", 3),
     ("Y11 flow", HEAD + "doc: " + "[" * 10_000 + "\n", "AM014", 2),
     ("Y11 block", HEAD + "doc:\n" + "".join(f"{' ' * i}- \n" for i in range(1, 900)), "AM014", 18),
