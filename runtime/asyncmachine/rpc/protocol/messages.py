@@ -18,6 +18,7 @@ from asyncmachine.errors import ProtocolError
 __all__ = [
     "EXTRA",
     "FATAL",
+    "NOREPLY",
     "TYPES",
     "U64",
     "Auth",
@@ -48,6 +49,7 @@ __all__ = [
 
 U64: Final = 2**64 - 1
 EXTRA: Final = 8
+NOREPLY: Final = 1
 
 
 class Type(IntEnum):
@@ -218,14 +220,14 @@ class Pong(NamedTuple):
 class Mutate(NamedTuple):
     """C to S. ``states`` are indexes, ``args`` one CBOR map as opaque bytes, ``ttl`` milliseconds.
 
-    ``noreply``: no RESULT is wanted; an ERROR still comes.
+    ``flags``: with NOREPLY no RESULT is wanted; an ERROR still comes.
     """
 
     rid: int
     op: int
     states: Sequence[int]
     args: bytes | None
-    noreply: bool
+    flags: int
     ttl: int
 
 
@@ -406,7 +408,7 @@ def _mutate(f: Sequence[Any]) -> Mutate:
         _uint(op, "op", Op.TOGGLE),
         states,
         args,
-        bool(_uint(flags, "flags", 1)),
+        _uint(flags, "flags", NOREPLY),
         _uint(ttl, "ttl", 86_400_000),
     )
 
@@ -503,4 +505,4 @@ def from_wire(kind: int, fields: Sequence[Any]) -> Message:
 def to_wire(message: Message) -> Sequence[Any]:
     """The fields after ``[type, seq, ack``: the inverse of :func:`from_wire`."""
     keys = _MAP_KEYS.get(type(message))
-    return message if keys is None else ({key: value for key, value in zip(keys, message, strict=True)},)
+    return message if keys is None else (dict(zip(keys, message, strict=True)),)

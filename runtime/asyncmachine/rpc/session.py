@@ -1,0 +1,320 @@
+"""One client of a server: its handshake, rights, requests, pushes and payloads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from asyncmachine.errors import DeliveryError, NotConnected, RemoteError
+from asyncmachine.rpc.acl import Rights
+from asyncmachine.rpc.outbox import Outbox
+from asyncmachine.rpc.protocol.clocksync import pack_diff, pack_ticks
+from asyncmachine.rpc.protocol.connection import Closed, Connection, Event
+from asyncmachine.rpc.protocol.messages import (
+    NOREPLY,
+    Auth,
+    Challenge,
+    Code,
+    Hello,
+    Mutate,
+    Payload,
+    PayloadAck,
+    Ready,
+    Result,
+    Resync,
+    Snapshot,
+    Update,
+    Welcome,
+)
+from asyncmachine.rpc.protocol.states import Role
+from asyncmachine.rpc.requests import execute
+from asyncmachine.rpc.transport import Link, Stream, new_id, tune
+
+if TYPE_CHECKING:
+    from asyncmachine.rpc.server import Server
+
+__all__ = ["VERSION", "Session"]
+
+log = logging.getLogger("asyncmachine.rpc")
+
+VERSION: Final = 0  # minor; the major is in the preface
+
+
+class Session:
+    """One client. Made by the server.
+
+    Attributes:
+        id: of this session, unique within its server.
+        client_id: what the client calls itself; with tickets, whom the ticket was made for.
+        role: what it may do, see ``State.rpc``.
+        admitted: it was let in; ``open``: it is ready, and not gone.
+        ver: version of the source's clock that the client knows.
+        closed: why it ended, or None.
+    """
+
+    def __init__(self, server: Server, session_id: int, address: str) -> None:
+        self.id = session_id
+        self.client_id = ""
+        self.role = ""
+        self.admitted = False
+        self.open = False
+        self.ver = 0
+        self.closed: Closed | None = None
+        self._server = server
+        self._address = address
+        self._config = server.config
+        self._hello: Hello | None = None
+        self._ticks: tuple[int, ...] = ()  # of ``ver``
+        self._rights = Rights(server.source.schema, "")
+        self._dirty = False
+        self._next_push = 0.0
+        self._outbox = Outbox(server.config.limits.unacked, server.config.payload_timeout)
+        self._link: Link | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} of {self.client_id!r} as {self.role!r} from {self._address}>"
+
+    async def run(self, stream: Stream) -> None:
+        """Serve until it has ended."""
+        config = self._config
+        tune(stream, 3 * config.heartbeat)
+        conn = Connection(Role.SERVER, config.limits, now=anyio.current_time(), heartbeat=config.heartbeat)
+        self._conn = conn
+        self._link = Link(stream, conn, self, self._address)
+        await self._link.run()
+
+    # -- what users call -----------------------------------------------------------------------
+
+    def send_payload(self, name: str, data: bytes, *, source: str = "") -> Awaitable[None]:
+        """Send bytes to the client's consumer. They leave with the call, not with the ``await``.
+
+        The client's mirror shows all that the source did before the call when they arrive.
+
+        Args:
+            name: what they are, at most 255 characters.
+            source: id of the machine that sends them; default: that of the server's source.
+
+        Raises (from the ``await``):
+            DeliveryError: rejected, no consumer, not acknowledged in time, or the session ended.
+
+        Raises (at once):
+            DeliveryError: too large, or too much is waiting already.
+            NotConnected: the session is not open.
+        """
+        self._outbox.check_room()
+        reply = self._outbox.wait_for(self._send_payload(name, data, source), anyio.current_time())
+        if self._link is not None:
+            self._link.hurry(self.deadline())
+        return reply
+
+    def send_payload_nowait(self, name: str, data: bytes, *, source: str = "") -> None:
+        """As :meth:`send_payload`, for those who do not want to know whether it was accepted.
+
+        A payload that is rejected, or lost with the session, is logged or not known at all.
+        """
+        self._send_payload(name, data, source)
+
+    def _send_payload(self, name: str, data: bytes, source: str) -> int:
+        limits = self._config.limits
+        if not self.open:
+            raise NotConnected(f"{self!r} is not open")
+        if len(data) > limits.payload:
+            raise DeliveryError(f"payload {name!r} has {len(data)} bytes, the limit is {limits.payload}")
+        if len(name) > limits.text or len(source) > limits.text:
+            raise DeliveryError(
+                f"payload {name[:40]!r}: name and source have at most {limits.text} characters"
+            )
+        if self._conn.unsent + len(data) > limits.output_hard:
+            raise DeliveryError(f"{self!r} reads too slowly: {self._conn.unsent} bytes are waiting")
+        update = self._take_update()
+        if update is not None:
+            self._conn.send(update)
+        pid = self._outbox.number()
+        source = source or self._server.source.id
+        self._conn.send(Payload(pid, name, source, len(data), 0, bytes(data)))
+        self._wake()
+        return pid
+
+    def close(self, code: int = Code.OK, text: str = "") -> None:
+        """End the session: BYE for code 0, else ERROR with this code. What is queued is sent first."""
+        if self._link is not None:
+            self._link.close(code, text)
+
+    def _wake(self) -> None:
+        if self._link is not None:
+            self._link.wake()
+
+    # -- the driver of the link ----------------------------------------------------------------
+
+    def on_events(self, events: list[Event], now: float) -> None:
+        """See ``Driver``."""
+        for event in events:
+            if isinstance(event, Mutate):
+                self._mutate(event, now)
+            elif isinstance(event, PayloadAck):
+                self._outbox.acknowledge(event, self)
+            elif isinstance(event, Closed):
+                self._ended(event)
+            elif isinstance(event, Hello):
+                self._greet(event, now)
+            elif isinstance(event, Auth):
+                self._admit(event, now)
+            elif isinstance(event, Ready):
+                self._opened(event, now)
+            elif isinstance(event, Resync):
+                self._conn.send(self._snapshot())
+
+    def before_send(self, now: float) -> None:
+        """See ``Driver``: the pending change of the clock leaves with whatever leaves now."""
+        if self._dirty and now >= self._next_push:
+            update = self._take_update()
+            if update is not None:
+                self._next_push = now + self._config.interval
+                self._conn.send(update)
+
+    def deadline(self) -> float:
+        """See ``Driver``."""
+        return min(self._next_push if self._dirty else inf, self._outbox.deadline())
+
+    def on_time(self, now: float) -> None:
+        """See ``Driver``."""
+        if self._dirty and now >= self._next_push:
+            self.before_send(now)
+            self._wake()
+        self._outbox.expire(now)
+
+    # -- handshake -----------------------------------------------------------------------------
+
+    def _refuse(self, reason: str, now: float) -> None:
+        """The reason is for our log: the peer is told a constant."""
+        log.warning("refused %s: %s", self._address, reason)
+        self._end(Code.AUTH, "refused", now)
+
+    def _end(self, code: int, text: str, now: float) -> None:
+        for event in self._conn.close(code, text, now):
+            if isinstance(event, Closed):
+                self._ended(event)
+
+    def _greet(self, hello: Hello, now: float) -> None:
+        if not hello.vmin <= VERSION <= hello.vmax:
+            self._refuse(f"versions {hello.vmin} to {hello.vmax}", now)
+        elif self._server.acl.method not in hello.auth:
+            self._refuse(f"offers authentication by {list(hello.auth)!r} only", now)
+        else:
+            self._hello = hello
+            heartbeat = int(self._config.heartbeat * 1000)
+            self._conn.send(Challenge(VERSION, new_id(16), new_id(32), self._server.acl.method, heartbeat))
+
+    def _admit(self, auth: Auth, now: float) -> None:
+        server, hello = self._server, self._hello
+        assert hello is not None, "the transition table lets no AUTH in before HELLO"
+        if not server.acl.check(hello.client_id, auth.proof, now):
+            self._refuse(f"client {hello.client_id!r} has no valid ticket", now)
+            return
+        schema = server.source.schema
+        problem: tuple[int, str] | None = None
+        if hello.schema != schema.digest:
+            problem = Code.SCHEMA, f"schema {schema.name} has digest {schema.digest}, not {hello.schema}"
+        elif hello.kind not in ("", server.kind):
+            problem = Code.SCHEMA, f"this server is of kind {server.kind!r}, not {hello.kind!r}"
+        elif server.source.disposed:
+            problem = Code.DISPOSED, "the machine is disposed"
+        elif server.full():
+            problem = Code.BUSY, f"{server.max_sessions} sessions are open, the limit"
+        elif not server.acl.admit(hello.client_id, auth.proof, now):
+            self._refuse(f"client {hello.client_id!r} came too late", now)
+            return
+        self.client_id, self.role = hello.client_id, server.acl.role
+        limits = self._config.limits.as_wire()
+        self._conn.send(
+            Welcome(server.source.id, server.kind, server.epoch, schema.digest, self.role, limits)
+        )
+        if problem is not None:
+            log.info("turned %s away: %s", self._address, problem[1])
+            self._end(*problem, now)
+            return
+        self._rights = Rights(schema, self.role)
+        self.admitted = True
+        server.admit(self)
+        self._conn.send(self._snapshot())
+
+    def _opened(self, ready: Ready, now: float) -> None:
+        if ready.ver != self.ver:
+            self._end(Code.MIRROR, f"READY for version {ready.ver}, the snapshot was {self.ver}", now)
+            return
+        self.open = True
+        self._server.opened(self)
+        if self._server.ver != self.ver:
+            self.clock_moved(now)
+
+    def _ended(self, closed: Closed) -> None:
+        if self.closed is not None:
+            return
+        self.closed = closed
+        was_open, self.open = self.open, False
+        if closed.code != Code.OK:
+            who = "the peer says" if closed.by_peer else "for"
+            log.warning("session with %s ended: %s %r", self._address, who, closed.text)
+        self._outbox.fail_all(closed.text)
+        if self.admitted:
+            self._server.ended(self, was_open)
+
+    # -- the clock -----------------------------------------------------------------------------
+
+    def clock_moved(self, now: float) -> None:
+        """The source has moved: push it, at once or when the interval is over."""
+        self._dirty = True
+        if now >= self._next_push:
+            self._wake()
+        elif self._link is not None:
+            self._link.hurry(self._next_push)
+
+    def _snapshot(self) -> Snapshot:
+        self.ver, self._ticks = self._server.clock()
+        self._dirty = False
+        if self.open:
+            self._server.rearm(self)
+        shown = [tick if self._rights.read >> i & 1 else 0 for i, tick in enumerate(self._ticks)]
+        return Snapshot(self.ver, self._server.source.queue_tick, pack_ticks(shown))
+
+    def _take_update(self) -> Update | None:
+        """What the client does not know yet, or None. It counts as known from now on."""
+        base = self.ver
+        ver, ticks = self._server.clock()
+        self._dirty = False
+        self._server.rearm(self)
+        if ver == base:
+            return None
+        cache = self._server.diffs()
+        diff = cache.get((base, self._rights.read))
+        if diff is None:
+            readable, old = self._rights.read, self._ticks
+            moved = [
+                (i, new - was)
+                for i, (new, was) in enumerate(zip(ticks, old, strict=True))
+                if new != was and readable >> i & 1
+            ]
+            diff = cache[base, readable] = pack_diff(moved)
+        self._ticks = ticks
+        if not diff:
+            self.ver = base  # nothing that this client may see; it stays where it is
+            return None
+        self.ver = ver
+        return Update(base, ver, self._server.source.queue_tick, diff)
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def _mutate(self, request: Mutate, now: float) -> None:
+        try:
+            status, qtick = execute(self._server.source, self._rights, request, self._config.limits.items)
+        except RemoteError as error:
+            if error.code == Code.DENIED:
+                log.warning("denied to %r: %s", self, error.text)
+            self._conn.reply_error(request.rid, error.code, error.text, now)
+            return
+        if not request.flags & NOREPLY:
+            self._conn.send(Result(request.rid, status, qtick, self._take_update()))

@@ -1,0 +1,230 @@
+"""One session of a client: its handshake, its requests, and what the server sends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import anyio
+
+from asyncmachine.api import EXECUTED
+from asyncmachine.api import Result as Outcome
+from asyncmachine.errors import NotConnected, RemoteError
+from asyncmachine.rpc.acl import NONE, TICKET
+from asyncmachine.rpc.args import encode_args
+from asyncmachine.rpc.calls import Calls
+from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.netmachine import NetMachine
+from asyncmachine.rpc.protocol.connection import Closed, Connection, Event, Installed, Moved
+from asyncmachine.rpc.protocol.messages import (
+    NOREPLY,
+    Auth,
+    Challenge,
+    Code,
+    Error,
+    Hello,
+    Mutate,
+    Payload,
+    PayloadAck,
+    PayloadStatus,
+    Ready,
+    Result,
+    Welcome,
+)
+from asyncmachine.rpc.protocol.states import Phase, Role
+from asyncmachine.rpc.replies import Reply
+from asyncmachine.rpc.transport import Link, Stream, ask, new_id, tune
+
+__all__ = ["Consumer", "Identity", "Upstream"]
+
+log = logging.getLogger("asyncmachine.rpc")
+
+VERSION: Final = 0
+
+Consumer: TypeAlias = Callable[[Payload], "bool | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is. ``instance`` is random, 16 bytes, for the life of the client."""
+
+    client_id: str
+    instance: bytes
+    ticket: bytes | None = field(repr=False)
+    kind: str
+
+
+class Upstream:
+    """One session with a server. Made by the client.
+
+    Attributes:
+        opened_at: when it became open, on the clock of the event loop, or None.
+        closed: why it has ended, or None.
+    """
+
+    def __init__(
+        self,
+        mirror: NetMachine,
+        config: RpcConfig,
+        identity: Identity,
+        consumer: Consumer | None,
+        on_open: Callable[[], None],
+    ) -> None:
+        self.opened_at: float | None = None
+        self.closed: Closed | None = None
+        self._mirror = mirror
+        self._config = config
+        self._identity = identity
+        self._consumer = consumer
+        self._on_open = on_open
+        self._welcome: Welcome | None = None
+        self._calls = Calls(config.limits.in_flight, config.call_timeout)
+        self._ttl = max(1, int(config.call_timeout * 1000))
+        self._max_args = config.limits.args
+        self._last_pid = 0
+        limits, now = config.limits, anyio.current_time()
+        self._conn = Connection(
+            Role.CLIENT, limits, now=now, states=len(mirror.schema), heartbeat=config.heartbeat
+        )
+        self._link: Link | None = None
+
+    async def run(self, stream: Stream) -> Closed:
+        """Until it has ended."""
+        identity = self._identity
+        methods = (TICKET,) if identity.ticket is not None else (NONE,)
+        tune(stream, 3 * self._config.heartbeat)
+        self._link = Link(stream, self._conn, self, "the server")
+        self._conn.send(
+            Hello(
+                VERSION,
+                VERSION,
+                identity.client_id,
+                identity.instance,
+                new_id(32),
+                methods,
+                self._mirror.schema.digest,
+                identity.kind,
+            )
+        )
+        await self._link.run()
+        assert self.closed is not None, "a link tells of its end"
+        return self.closed
+
+    def close(self, code: int, text: str) -> None:
+        """End it: BYE for code 0, else ERROR."""
+        if self._link is not None:
+            self._link.close(code, text)
+
+    def call(self, op: int, states: Sequence[int], args: dict[str, Any], noreply: bool) -> Reply[Outcome]:
+        """Send a mutation. See ``NetMachine.add``."""
+        conn, limits = self._conn, self._config.limits
+        if conn.phase is not Phase.OPEN or self._link is None:
+            raise NotConnected(f"{self._mirror.id} has no open session; await client.ready() first")
+        data = encode_args(args, max_bytes=self._max_args, max_items=limits.items) if args else None
+        if conn.unsent > limits.output_hard:
+            raise RemoteError(Code.BUSY, f"{conn.unsent} bytes wait to be sent; nothing was added to them")
+        rid = self._calls.number()
+        conn.send(Mutate(rid, op, states, data, NOREPLY if noreply else 0, self._ttl))
+        self._link.wake()
+        if noreply:
+            reply: Reply[Outcome] = Reply()
+            reply.resolve(EXECUTED)
+            return reply
+        due, reply = self._calls.wait_for(rid, anyio.current_time())
+        self._link.hurry(due)
+        return reply
+
+    # -- the driver of the link ----------------------------------------------------------------
+
+    def on_events(self, events: list[Event], now: float) -> None:
+        """See ``Driver``."""
+        mirror = self._mirror
+        for event in events:
+            if isinstance(event, Moved):
+                mirror.move(event.changes, self._conn.mirror.ver)
+            elif isinstance(event, Result):
+                self._calls.answer(event)
+            elif isinstance(event, Payload):
+                self._take(event)
+            elif isinstance(event, Error):
+                self._calls.refuse(event)
+            elif isinstance(event, Installed):
+                self._install(event, now)
+            elif isinstance(event, Challenge):
+                self._prove(event, now)
+            elif isinstance(event, Welcome):
+                self._check(event, now)
+            elif isinstance(event, Closed):
+                self._ended(event)
+
+    def before_send(self, now: float) -> None:
+        """See ``Driver``: nothing waits here."""
+
+    def deadline(self) -> float:
+        """See ``Driver``."""
+        return self._calls.deadline()
+
+    def on_time(self, now: float) -> None:
+        """See ``Driver``."""
+        self._calls.expire(now)
+
+    def _end(self, code: int, text: str, now: float) -> None:
+        for event in self._conn.close(code, text, now):
+            if isinstance(event, Closed):
+                self._ended(event)
+
+    def _prove(self, challenge: Challenge, now: float) -> None:
+        ticket = self._identity.ticket
+        if challenge.version != VERSION or not challenge.heartbeat:
+            self._end(Code.VERSION, f"version {challenge.version}, heartbeat {challenge.heartbeat}", now)
+        elif challenge.auth != (NONE if ticket is None else TICKET):
+            self._end(Code.AUTH, f"authentication by {challenge.auth!r} was not offered", now)
+        else:
+            self._conn.heartbeat = challenge.heartbeat / 1000
+            self._conn.send(Auth(ticket))
+
+    def _check(self, welcome: Welcome, now: float) -> None:
+        schema = self._mirror.schema
+        if welcome.schema != schema.digest:
+            text = f"schema {schema.name} has digest {schema.digest} here, {welcome.schema!r} there"
+            self._end(Code.SCHEMA, text, now)
+        elif self._identity.kind not in ("", welcome.kind):
+            text = f"the server is of kind {welcome.kind!r}, not {self._identity.kind!r}"
+            self._end(Code.SCHEMA, text, now)
+        else:
+            self._welcome = welcome
+            self._max_args = min(self._max_args, welcome.limits.get("args", self._max_args))
+
+    def _install(self, event: Installed, now: float) -> None:
+        welcome = self._welcome
+        assert welcome is not None, "the transition table lets no SNAPSHOT in before WELCOME"
+        self._mirror.install(event.ticks, welcome, self._conn)
+        if self.opened_at is None:
+            self._conn.send(Ready(self._conn.mirror.ver))
+            self.opened_at = now
+            self._on_open()
+
+    def _take(self, payload: Payload) -> None:
+        text = ""
+        if payload.pid <= self._last_pid:
+            status = PayloadStatus.DUPLICATE
+        elif self._consumer is None:
+            status = PayloadStatus.NO_CONSUMER
+        else:
+            answer = ask(self._consumer, payload)
+            status = PayloadStatus.ACCEPTED
+            if isinstance(answer, Exception):
+                status, text = PayloadStatus.REJECTED, f"{type(answer).__name__}: {answer}"
+            elif answer is False:
+                status = PayloadStatus.REJECTED
+        self._last_pid = max(self._last_pid, payload.pid)
+        if self._conn.closed is None:
+            self._conn.send(PayloadAck(payload.pid, status.value, text[: self._config.limits.error_text]))
+
+    def _ended(self, closed: Closed) -> None:
+        if self.closed is None:
+            self.closed = closed
+            self._mirror.connected = False
+            self._calls.fail_all(closed.text or "closed")
