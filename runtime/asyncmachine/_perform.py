@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
+
 import anyio
 from anyio.abc import TaskGroup
 
@@ -36,7 +37,8 @@ class TaskOwner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         group, self._group = self._group, None
-        assert group is not None
+        if group is None:
+            return False  # never entered
         try:
             return await group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as raised:
@@ -102,30 +104,36 @@ class Performer:
 
     async def _run(self, task: StartTask) -> None:
         CURRENT.set(task.event.transition)
+        try:
+            await self._call(task)
+        except Exception as error:
+            self._report(error, EXCEPTION, task)
+        finally:
+            self._running[task.state] -= 1
+        self._next(task.state)
+
+    async def _call(self, task: StartTask) -> None:
         state = self._state(task)
         timeout = state.timeout if state is not None else None
         token = task.token or self._life
-        error: Exception | None = None
-        try:
-            with anyio.CancelScope() as scope:
-                self._life.attach(scope)
-                token.attach(scope)
-                try:
-                    with anyio.move_on_after(timeout) as limit:
-                        await task.handler(task.event)
-                    if limit.cancelled_caught:
-                        error = TimeoutError(f"{task.event.name} took longer than {timeout} s")
-                except Exception as raised:
-                    error = raised
-                finally:
-                    token.detach(scope)
-                    self._life.detach(scope)
-        finally:
-            self._running[task.state] -= 1
-        if error is not None and not self._life.expired:
-            named = "ErrHandlerTimeout" if isinstance(error, TimeoutError) and timeout is not None else EXCEPTION
-            self._fail(error, named if named in self._schema.index else EXCEPTION, handler=task.event.name)
-        self._next(task.state)
+        with anyio.CancelScope() as scope:
+            if token.expired or self._life.expired:
+                return  # between its start and its first turn the state has ended
+            self._life.attach(scope)
+            token.attach(scope)
+            try:
+                with anyio.move_on_after(timeout) as limit:
+                    await task.handler(task.event)
+            finally:
+                token.detach(scope)
+                self._life.detach(scope)
+            if limit.cancelled_caught:
+                named = "ErrHandlerTimeout" if "ErrHandlerTimeout" in self._schema.index else EXCEPTION
+                self._report(TimeoutError(f"{task.event.name} took longer than {timeout} s"), named, task)
+
+    def _report(self, error: Exception, state: str, task: StartTask) -> None:
+        if not self._life.expired:
+            self._fail(error, state, handler=task.event.name)
 
     def _next(self, state: int) -> None:
         waiting = self._overflow.get(state)

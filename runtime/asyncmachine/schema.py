@@ -320,7 +320,9 @@ def _bad_names(states: Mapping[str, State]) -> Iterator[Problem]:
     snakes: dict[str, str] = {}
     for name in states:
         if not _NAME.match(name):
-            yield Problem("bad-name", name, f"{name!r} is not CamelCase ASCII of at most 64 letters and digits")
+            yield Problem(
+                "bad-name", name, f"{name!r} is not CamelCase ASCII of at most 64 letters and digits"
+            )
         elif name.endswith(_SUFFIXES):
             suffix = next(s for s in _SUFFIXES if name.endswith(s))
             yield Problem("bad-name", name, f"{name!r} ends with {suffix!r}, which marks handlers")
@@ -334,7 +336,9 @@ def _bad_limits(name: str, state: State) -> Iterator[Problem]:
     if state.limit is not None and state.limit < 1:
         yield Problem("bad-value", name, f"limit is {state.limit}, it must be at least 1", "limit")
     if state.timeout is not None and not 0 < state.timeout < float("inf"):
-        yield Problem("bad-value", name, f"timeout is {state.timeout}, it must be positive seconds", "timeout")
+        yield Problem(
+            "bad-value", name, f"timeout is {state.timeout}, it must be positive seconds", "timeout"
+        )
     if state.auto and state.scope == name:
         yield Problem("bad-value", name, "scope names the state itself", "scope", name)
 
@@ -350,7 +354,9 @@ def _cycles(states: Mapping[str, State], relation: str) -> list[list[str]]:
         def enter(name: str, path: list[str] = path, stack: list[tuple[str, Iterator[str]]] = stack) -> None:
             targets = cast("tuple[str, ...]", getattr(states[name], relation))
             path.append(name)
-            stack.append((name, iter(t for t in targets if t in states and (t != name or relation == "require"))))
+            stack.append(
+                (name, iter(t for t in targets if t in states and (t != name or relation == "require")))
+            )
 
         if root not in done:
             enter(root)
@@ -413,16 +419,19 @@ class Masks:
 def _require_ranks(states: Mapping[str, State]) -> tuple[int, ...]:
     """Depth-first post-order over Require, roots in index order: dependencies come first."""
     rank: dict[str, int] = {}
-
-    def visit(name: str) -> None:
-        if name not in rank:
-            for other in states[name].require:
-                visit(other)
-            rank[name] = len(rank)
-
-    for name, state in states.items():
-        if state.require:
-            visit(name)
+    for root, state in states.items():
+        if not state.require or root in rank:
+            continue
+        stack = [(root, iter(state.require))]  # by hand: a chain may be longer than the recursion limit
+        while stack:
+            name, targets = stack[-1]
+            for other in targets:
+                if other not in rank:
+                    stack.append((other, iter(states[other].require)))
+                    break
+            else:
+                stack.pop()
+                rank[name] = len(rank)
     return tuple(rank.get(name, -1) for name in states)
 
 

@@ -37,16 +37,17 @@ class Hub(Protocol):
 class Pending(Wait):
     """A wait that can be awaited, by any number of tasks. Gives the clock at the moment it fired.
 
-    When the last awaiting task is cancelled, the subscription ends.
+    When the last awaiting task is cancelled, the subscription ends; awaiting again subscribes again.
     """
 
-    __slots__ = ("_awaiting", "_event", "_hub")
+    __slots__ = ("_awaiting", "_event", "_hub", "_left")
 
     def __init__(self, kind: int, mask: int, hub: Hub) -> None:
         super().__init__(kind, mask)
         self._hub = hub
         self._event: anyio.Event | None = None
         self._awaiting = 0
+        self._left = False
 
     def wake(self) -> None:
         """See the base."""
@@ -55,10 +56,14 @@ class Pending(Wait):
 
     def cancel(self) -> None:
         """Unsubscribe without waiting."""
+        self._left = True
         self._hub.discard_wait(self)
 
     async def finished(self) -> None:
         """Wait until it has fired or failed, without looking at the outcome."""
+        if self._left and not self.done:
+            self._left = False
+            self._hub.add_wait(self)
         if not self.done:
             if self._event is None:
                 self._event = anyio.Event()
@@ -67,8 +72,8 @@ class Pending(Wait):
                 await self._event.wait()
             finally:
                 self._awaiting -= 1
-                if not self.done and not self._awaiting:
-                    self._hub.discard_wait(self)
+                if not self._awaiting and not self.done:
+                    self.cancel()
 
     async def _outcome(self) -> TimeIndex:
         await self.finished()
@@ -128,12 +133,12 @@ class View:
         """Whether at least one of *states* is active."""
         ticks, index = self._ticks, self._index
         try:
-            return any([ticks[index[state]] & 1 for state in states])
+            return any(ticks[index[state]] & 1 for state in states)
         except KeyError as error:
             raise self._unknown(error.args[0]) from None
 
     def __contains__(self, state: object) -> bool:
-        return self.is_active(state)  # type: ignore[arg-type]  # a non-name raises UnknownState
+        return bool(self._ticks[self.schema.position(state)] & 1)  # type: ignore[arg-type]  # may be no name
 
     def tick(self, state: str) -> int:
         """The tick of one state: odd while it is active."""

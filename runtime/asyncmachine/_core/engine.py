@@ -54,7 +54,11 @@ class Engine(Kernel):
     # -- mutations -----------------------------------------------------------------------------
 
     def mutate(
-        self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any] = NO_ARGS, source: Source | None = None
+        self,
+        kind: Kind,
+        states: tuple[Any, ...],
+        args: Mapping[str, Any] = NO_ARGS,
+        source: Source | None = None,
     ) -> Result:
         """Mutate now if idle, else queue. See ``MachineApi.add``.
 
@@ -99,13 +103,21 @@ class Engine(Kernel):
         if self.disposed:
             return CANCELED
         plan = self.cache.plan(self.node, kind, states)
-        result = self.run(Mutation(kind, plan.called, args, check=True), plan)
-        if self.followups and not self.draining:
+        mutation = Mutation(kind, plan.called, args, check=True)
+        if self.draining:
+            return self.run(mutation, plan, len(self.queue))
+        self.draining = True  # what its handlers mutate waits until the check is over
+        self.fast = False
+        try:
+            return self.run(mutation, plan)
+        finally:
+            self.draining = False
             self._prepend_followups()
             self._drain()
-        return result
 
-    def _submit(self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None) -> Result:
+    def _submit(
+        self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None
+    ) -> Result:
         if self.disposed or (len(self.queue) >= self.queue.limit and not self._may_overflow(kind, called)):
             return CANCELED
         if source is None and (running := CURRENT.get()) is not None:
@@ -128,7 +140,7 @@ class Engine(Kernel):
         """A full queue still takes what brings an error in, or takes it away."""
         exception = self.cache.exception
         active = bool(self.node.mask >> exception & 1)
-        return exception in called and (kind == ADD and not active or kind == REMOVE and active)
+        return exception in called and kind == (REMOVE if active else ADD)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -145,15 +157,18 @@ class Engine(Kernel):
                         continue
                 else:
                     plan = self.cache.plan_called(self.node, mutation.kind, mutation.called)
-                result = self.run(mutation, plan, len(queue))
-                self.effects += map(FireWait, mutation.finish(result))
-                self._prepend_followups()
+                result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
+                try:
+                    result = self.run(mutation, plan, len(queue))
+                finally:
+                    self.effects += map(FireWait, mutation.finish(result))
+                    self._prepend_followups()
         finally:
             self.draining = False
             self.refresh()
-        if self.tracers.items:
-            self.tracers.emit("queue_end")
-        self.flush()
+            if self.tracers.items:
+                self.tracers.emit("queue_end")
+            self.flush()
 
     def _prepend_followups(self) -> None:
         followups, self.followups = self.followups, []

@@ -29,7 +29,9 @@ class Event(Generic[A]):
 
     __slots__ = ("_state", "args", "machine", "name", "transition")
 
-    def __init__(self, name: str, machine: Any, transition: Any, args: Mapping[str, Any], state: State | None) -> None:
+    def __init__(
+        self, name: str, machine: Any, transition: Any, args: Mapping[str, Any], state: State | None
+    ) -> None:
         self.name = name
         self.machine = machine
         self.transition = transition

@@ -85,8 +85,8 @@ class Handlers:
             is_async = _is_async(handler)
             if is_async and phase not in (STATE, END):
                 raise BindError(
-                    f"{type(handlers).__name__}.{name} is async, but negotiation handlers must answer at once; "
-                    f"make it a plain function, or move the waiting to a _state handler"
+                    f"{type(handlers).__name__}.{name} is async, but negotiation handlers must answer "
+                    f"at once; make it a plain function, or move the waiting to a _state handler"
                 )
             subject = other if phase == PAIR else state
             found.append((key, Bound(name, handler, subject, phase, is_async)))
@@ -164,13 +164,16 @@ class Handlers:
         halves = [("_to_".join(parts[:n]), "_to_".join(parts[n:])) for n in range(1, len(parts))]
         pairs = [(a, b) for a, b in halves if a in self._snakes and b in self._snakes]
         if len(pairs) > 1:
-            raise BindError(f"{name} is ambiguous: {' or '.join(f'({a}, {b})' for a, b in pairs)}; rename a state")
+            raise BindError(
+                f"{name} is ambiguous: {' or '.join(f'({a}, {b})' for a, b in pairs)}; rename a state"
+            )
         if pairs:
             return PAIR, self._snakes[pairs[0][0]], self._snakes[pairs[0][1]]
-        if phase in (ENTER, EXIT, STATE, END):
+        if stem and phase in (ENTER, EXIT, STATE, END):
             known = [f"{snake}_{phase}" for snake in self._snakes]
             raise BindError(
-                f"{name} looks like a handler, but {self._schema.name} has no such state{did_you_mean(name, known)}"
+                f"{name} looks like a handler, but {self._schema.name} has no such state"
+                f"{did_you_mean(name, known)}"
             )
         for a, b in halves:
             if a in self._snakes or b in self._snakes:

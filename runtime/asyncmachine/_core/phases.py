@@ -8,7 +8,7 @@ waits fire. Async handlers become effects.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
@@ -29,13 +29,31 @@ __all__ = ["Kernel"]
 _FAILED: Final = object()
 
 
+class _Begun:
+    """An async handler whose coroutine exists already: a plain function returned it.
+
+    It may never be started, when its state ends first; then it is closed, not complained about.
+    """
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._coroutine = coroutine
+
+    def __call__(self, event: Event[Any]) -> Coroutine[Any, Any, object]:
+        return self._coroutine
+
+    def __del__(self) -> None:
+        self._coroutine.close()
+
+
 class Kernel:
     """The state of one machine, and the execution of one transition on it.
 
     Args:
         owner: the machine that handlers and tracers see.
         clock: seconds, monotonic; used only to measure handlers.
-        log: told about what no tracer may hear: ``(kind, details)``.
+        log: ``log(kind, details)``, told what tracers are told by ``report``.
 
     Attributes:
         node: the current configuration. ``ticks`` is the clock, in index order.
@@ -55,14 +73,13 @@ class Kernel:
         self.machine_id = machine_id
         self.owner = owner
         self.clock = clock
-        self.log = log
         self.cache = plan_cache(schema)
         self.node: Node = self.cache.node(())
         self.ticks = [0] * len(schema)
         self.handlers = Handlers(schema)
         self.waits = Waits(schema)
         self.scopes = Scopes()
-        self.tracers = Tracers(owner)
+        self.tracers = Tracers(owner, log)
         self.effects: list[Effect] = []
         self.followups: list[Mutation] = []
         self.current: Transition | None = None
@@ -83,10 +100,8 @@ class Kernel:
                 self.tracers.emit("transition_start", tx)
             if tx.accepted:
                 tx.accepted = self._negotiate_auto(tx) if mutation.auto else self._negotiate(tx)
-            if tx.accepted and not mutation.check:
-                self._apply(tx)
-                if tx.accepted and tx.plan.may_auto:
-                    self._follow_auto()
+            if tx.accepted and not mutation.check and self._apply(tx) and tx.plan.may_auto:
+                self._follow_auto()
             if self.tracers.items:
                 tx.time_after = tuple(self.ticks)
                 self.tracers.emit("transition_end", tx)
@@ -146,7 +161,8 @@ class Kernel:
 
     # -- application ---------------------------------------------------------------------------
 
-    def _apply(self, tx: Transition) -> None:
+    def _apply(self, tx: Transition) -> bool:
+        """Make it so. False when a final handler failed."""
         plan = tx.plan
         ticks = self.ticks
         for i, step in plan.ticks:
@@ -170,6 +186,7 @@ class Kernel:
             self.effects += map(FireWait, self.waits.changed(touched, ticks))
         if tx.accepted and plan.touched & self.waits.mask:
             self.effects += map(FireWait, self.waits.called(plan.enters, tx.mutation.args, ticks))
+        return tx.accepted
 
     def _finish(self, tx: Transition, bound: Bound) -> bool:
         """Run one final handler, or leave it as a task. False when it failed."""
@@ -180,8 +197,7 @@ class Kernel:
         if answer is _FAILED:
             return False
         if answer is not None and inspect.iscoroutine(answer):
-            coroutine = answer  # a plain function that returned a coroutine, e.g. a lambda or a partial
-            self._start(bound._replace(call=lambda _: coroutine), self._event(tx, bound))
+            self._start(bound._replace(call=_Begun(answer)), self._event(tx, bound))
         return True
 
     def _start(self, bound: Bound, event: Event[Any]) -> None:
@@ -196,12 +212,14 @@ class Kernel:
     def _roll_back(self, tx: Transition, failed: Bound) -> int:
         """Deactivate the entering states whose handlers have not completed, and who requires them.
 
-        What has exited stays inactive. Returns the mask of the deactivated states.
+        What has exited stays inactive, and Exception stays active: the error that it stands for
+        did happen, whatever its handler does. Returns the mask of the deactivated states.
         """
         plan = tx.plan
         enters = plan.enters
-        undone = enters[enters.index(failed.state) :] if failed.phase == STATE else enters
-        kept = self.cache.resolver.prune([i for i in self.node.active if i not in undone])
+        undone = mask_of(enters[enters.index(failed.state) :] if failed.phase == STATE else enters)
+        undone &= ~(1 << self.cache.exception)
+        kept = self.cache.resolver.prune([i for i in self.node.active if not undone >> i & 1])
         dropped = self.node.mask & ~mask_of(kept)
         for i in iter_bits(dropped):
             self.ticks[i] += 1
@@ -209,7 +227,12 @@ class Kernel:
         self.effects = [
             e
             for e in self.effects
-            if not (isinstance(e, StartTask) and e.event.transition is tx and e.state >= 0 and dropped >> e.state & 1)
+            if not (
+                isinstance(e, StartTask)
+                and e.event.transition is tx
+                and e.state >= 0
+                and dropped >> e.state & 1
+            )
         ]
         self._expire(dropped)
         return dropped
@@ -240,7 +263,7 @@ class Kernel:
         if traced:
             self.tracers.emit("handler_end", tx, bound.name, seconds)
         if seconds > self.slow_after:
-            self.report("slow-handler", handler=bound.name, seconds=seconds, limit=self.slow_after)
+            self.tracers.report("slow-handler", handler=bound.name, seconds=seconds, limit=self.slow_after)
         return answer
 
     def _fail(self, tx: Transition, bound: Bound, error: Exception) -> None:
@@ -249,12 +272,7 @@ class Kernel:
         tx.stopped_by = bound.name
         if self.cache.exception in tx.mutation.called:
             # Nothing is prepended: an error in an error handler must not go round in circles.
-            self.report("error-in-error-handler", handler=bound.name, error=error)
+            self.tracers.report("error-in-error-handler", handler=bound.name, error=error)
             return
         args = {"error": error, "handler": bound.name}
         self.followups.append(Mutation(ADD, (self.cache.exception,), args, tx.source))
-
-    def report(self, kind: str, **details: object) -> None:
-        """Tell tracers and the log."""
-        self.log(kind, details)
-        self.tracers.report(kind, **details)

@@ -27,18 +27,27 @@ class Node:
 
     Attributes:
         edges: per kind of mutation, names as called -> plan.
+        inner: ``(kind, called indexes, banned mask)`` -> plan; apart, so that no name a caller may
+            give can be mistaken for such a key.
         auto: plan of the auto mutation that follows when this node is entered; None when no auto
             state is eligible. ``auto_known`` tells whether it was computed.
     """
 
-    __slots__ = ("active", "auto", "auto_known", "edges", "mask")
+    __slots__ = ("active", "auto", "auto_known", "edges", "inner", "mask")
 
     def __init__(self, active: tuple[int, ...]) -> None:
         self.active = active
         self.mask = mask_of(active)
         self.edges: tuple[dict[object, Plan], dict[object, Plan], dict[object, Plan]] = ({}, {}, {})
+        self.inner: dict[object, Plan] = {}
         self.auto: Plan | None = None
         self.auto_known = False
+
+    def forget(self) -> None:
+        """Drop all plans. They are rebuilt when they are needed."""
+        for edges in (*self.edges, self.inner):
+            edges.clear()
+        self.auto, self.auto_known = None, False
 
 
 class Plan:
@@ -101,6 +110,7 @@ class PlanCache:
         self.edges = 0
         self.flushes = 0
         self._nodes: dict[tuple[int, ...], Node] = {}
+        self._holders: dict[Node, None] = {}  # nodes with plans
         self._health = mask_of(i for n, i in schema.index.items() if n in HEALTH_STATES)
         self.exception = schema.index[EXCEPTION]
 
@@ -122,37 +132,44 @@ class PlanCache:
         plan = node.edges[kind].get(key)
         if plan is None:
             plan = self.plan_called(node, kind, called)
-            self._remember(node, kind, key, plan)
+            self._remember(node, node.edges[kind], key, plan)
         if states != key and all(type(s) is str for s in states):
-            self._remember(node, kind, states, plan)  # called with duplicates: same plan
+            self._remember(node, node.edges[kind], states, plan)  # called with duplicates: same plan
         return plan
 
     def plan_called(self, node: Node, kind: Kind, called: tuple[int, ...]) -> Plan:
         """The plan of a mutation of these indexes."""
-        plan = node.edges[kind].get(called)
+        key = (kind, called, 0)
+        plan = node.inner.get(key)
         if plan is None:
             plan = self.build(node, kind, called)
-            self._remember(node, kind, called, plan)
+            self._remember(node, node.inner, key, plan)
         return plan
 
     def partial_plan(self, node: Node, called: tuple[int, ...], banned: int) -> Plan:
         """The plan of an auto mutation of which the states *banned* (a mask) were vetoed."""
-        key = (called, banned)
-        plan = node.edges[ADD].get(key)
+        key = (ADD, called, banned)
+        plan = node.inner.get(key)
         if plan is None:
             plan = self.build(node, ADD, called, auto=True, banned=banned)
-            self._remember(node, ADD, key, plan)
+            self._remember(node, node.inner, key, plan)
         return plan
 
-    def _remember(self, node: Node, kind: Kind, key: object, plan: Plan) -> None:
+    def _remember(self, node: Node, edges: dict[object, Plan], key: object, plan: Plan) -> None:
+        self._count(node)
+        edges[key] = plan
+
+    def _count(self, node: Node) -> None:
         if self.edges >= self.max_edges:
-            for old in self._nodes.values():
-                for edges in old.edges:
-                    edges.clear()
+            for (
+                old
+            ) in self._holders:  # not just the interned ones: a machine may still stand on an older node
+                old.forget()
             self._nodes = {node.active: node}
+            self._holders = {}
             self.edges = 0
             self.flushes += 1
-        node.edges[kind][key] = plan
+        self._holders[node] = None
         self.edges += 1
 
     def called(self, states: Sequence[object]) -> tuple[int, ...]:
@@ -179,7 +196,9 @@ class PlanCache:
             return plan
         return self._lay_out(node, kind, called, target, auto=auto)
 
-    def _lay_out(self, node: Node, kind: Kind, called: tuple[int, ...], target: Target, *, auto: bool) -> Plan:
+    def _lay_out(
+        self, node: Node, kind: Kind, called: tuple[int, ...], target: Target, *, auto: bool
+    ) -> Plan:
         after = self.node(target.states)
         plan = Plan(kind, called, node, after)
         plan.rejected = target.rejected
@@ -202,8 +221,9 @@ class PlanCache:
             for i in node.active:
                 removed |= self.schema.masks.remove[i]
             called = tuple(iter_bits(self.schema.masks.auto & ~node.mask & ~removed))
-            node.auto = self.build(node, ADD, called, auto=True) if called else None
-            node.auto_known = True
+            auto = self.build(node, ADD, called, auto=True) if called else None
+            self._count(node)
+            node.auto, node.auto_known = auto, True
         return node.auto
 
     def describe(self, plan: Plan) -> str:
@@ -222,7 +242,7 @@ def _names(item: object, schema: Schema) -> Sequence[str]:
 
 def plan_cache(schema: Schema) -> PlanCache:
     """The plan cache of this schema, made on first use and kept with it."""
-    cache = schema._plans  # noqa: SLF001 - the slot exists for this
+    cache = schema._plans  # the slot exists for this
     if cache is None:
-        cache = schema._plans = PlanCache(schema)  # noqa: SLF001
+        cache = schema._plans = PlanCache(schema)
     return cast(PlanCache, cache)

@@ -71,7 +71,13 @@ class Resolver:
         self.requires = [tuple(index[n] for n in s.require) for s in every]
 
     def resolve(
-        self, active: tuple[int, ...], called: tuple[int, ...], kind: Kind, *, auto: bool = False, banned: int = 0
+        self,
+        active: tuple[int, ...],
+        called: tuple[int, ...],
+        kind: Kind,
+        *,
+        auto: bool = False,
+        banned: int = 0,
     ) -> Target:
         """Resolve one mutation.
 
@@ -186,7 +192,9 @@ class Resolver:
         ordered = sorted(states, key=rank.__getitem__)
         if any(self.afters[i] for i in ordered):
             both = [(*self.afters[i], *self.requires[i]) for i in range(len(self.afters))]
-            return tuple(_stable_topological(ordered, both) or _stable_topological(ordered, self.afters) or ordered)
+            return tuple(
+                _stable_topological(ordered, both) or _stable_topological(ordered, self.afters) or ordered
+            )
         return tuple(ordered)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncmachine.api import Tracer
@@ -10,12 +11,18 @@ __all__ = ["Tracers"]
 
 
 class Tracers:
-    """The tracers of one machine, in order of attachment."""
+    """The tracers of one machine, in order of attachment.
 
-    __slots__ = ("_machine", "items")
+    Args:
+        machine: what the hooks are given.
+        log: hears every report, even when no tracer is left.
+    """
 
-    def __init__(self, machine: Any) -> None:
+    __slots__ = ("_log", "_machine", "items")
+
+    def __init__(self, machine: Any, log: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._machine = machine
+        self._log = log
         self.items: tuple[Tracer, ...] = ()
 
     def attach(self, tracer: Tracer) -> None:
@@ -33,7 +40,8 @@ class Tracers:
             self._call(tracer, hook, args)
 
     def report(self, kind: str, **details: object) -> None:
-        """Tell tracers about something that is worth a log line."""
+        """Tell the log and the tracers about something that is worth a line."""
+        self._log(kind, details)
         self.emit("report", kind, details)
 
     def _call(self, tracer: Tracer, hook: str, args: tuple[object, ...]) -> None:

@@ -45,7 +45,8 @@ class Waits:
 
     Attributes:
         mask: states that some wait looks at.
-        queries: waits on predicates: evaluated after every change.
+        queries: waits on predicates: evaluated after every change. A predicate that raises fails
+            its own wait only.
     """
 
     __slots__ = ("_by_state", "_schema", "mask", "queries")
@@ -125,7 +126,16 @@ class Waits:
         fired: list[Wait] = []
         time = time or TimeIndex(self._schema, tuple(ticks))
         for wait in list(self.queries):
-            if wait.query is not None and wait.query(time):
+            if wait.query is None:
+                continue
+            try:
+                holds = wait.query(time)
+            except Exception as error:
+                self.discard(wait)
+                wait.error, wait.done = error, True
+                fired.append(wait)
+                continue
+            if holds:
                 self._fire(wait, time)
                 fired.append(wait)
         return fired
