@@ -92,7 +92,7 @@ def compile_command(schemas: Path | None, output: Path | None, style: str, force
     if style == "text":
         for verb, names in (("wrote", done.written), ("removed", done.removed)):
             for name in names:
-                click.echo(f"{verb} {config.output / name}")
+                click.echo(f"{verb} {_near(config.output / name)}")
         click.echo(
             f"{len(done.written)} written, {len(done.removed)} removed, {len(done.unchanged)} unchanged"
         )
@@ -216,14 +216,23 @@ def _shown(config: Config, path: str) -> str:
     """A path relative to the folder of schemas, as seen from where the user stands."""
     if path.startswith(BUILTIN):
         return path
-    return os.path.relpath(config.root / path).replace(os.sep, "/")
+    return _near(config.root / path)
+
+
+def _near(path: Path) -> str:
+    """A path as seen from where the user stands."""
+    return os.path.relpath(path).replace(os.sep, "/")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _report(config: Config, outcome: Outcome, style: str, findings: list[write.Finding]) -> None:
     diagnostics = [moved(d, lambda p: _shown(config, p)) for d in outcome.diagnostics]
     if style == "json":
         plain = [
-            {"kind": f.kind, "path": (config.output / f.name).as_posix(), "edited": f.edited, "diff": f.diff}
+            {"kind": f.kind, "path": _near(config.output / f.name), "edited": f.edited, "diff": f.diff}
             for f in findings
         ]
         click.echo(json.dumps({"diagnostics": [as_json(d) for d in diagnostics], "files": plain}, indent=2))
@@ -232,7 +241,7 @@ def _report(config: Config, outcome: Outcome, style: str, findings: list[write.F
         for diagnostic in diagnostics:
             click.echo(as_github(diagnostic))
         for finding in findings:
-            path = (config.output / finding.name).as_posix()
+            path = _near(config.output / finding.name)
             click.echo(f"::error file={path},line=1,title=am-gen::{finding.kind}; run am-gen compile")
         return
     _report_text(config, outcome, diagnostics, findings)
@@ -250,8 +259,8 @@ def _report_text(
             click.echo(line, err=True, color=color)
     errors = sum(d.severity == "error" for d in diagnostics)
     if diagnostics:
-        click.echo(f"{errors} errors, {len(diagnostics) - errors} warnings", err=True)
+        click.echo(f"{_count(errors, 'error')}, {_count(len(diagnostics) - errors, 'warning')}", err=True)
     for finding in findings:
         note = ", edited by hand" if finding.edited and finding.kind != "edited" else ""
-        click.secho(f"{config.output / finding.name}: {finding.kind}{note}", bold=True, color=color)
+        click.secho(f"{_near(config.output / finding.name)}: {finding.kind}{note}", bold=True, color=color)
         click.echo(finding.diff, nl=False)

@@ -158,9 +158,7 @@ class _Flat:
         name = role.name.text
         if name in self.roles and not set(role.operations) <= set(self.roles[name]):
             allowed = ", ".join(self.roles[name]) or "nothing"
-            text = (
-                f"a parent gives role {name} only: {allowed} by default; it can only be narrowed"
-            )
+            text = f"a parent gives role {name} only: {allowed} by default; it can only be narrowed"
             self.report.error("AM207", text, role.name.span)
             return
         self.roles[name] = role.operations

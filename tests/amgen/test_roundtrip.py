@@ -61,14 +61,20 @@ def args(draw: st.DrawFn) -> dict[str, Any]:
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(NAMES, unique_by=str.lower, min_size=1, max_size=8))
     some = st.lists(st.sampled_from(names), unique=True, max_size=3)
+    broken = draw(st.integers(0, 4)) == 0  # else without the contradictions that random relations are full of
     states: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for number, name in enumerate(names):
         state: dict[str, Any] = {"doc": draw(TEXT)}
         for flag in ("auto", "multi"):
             if draw(st.booleans()):
                 state[flag] = True
         for relation in ("require", "add", "remove", "after"):
-            if found := draw(some):
+            found = draw(some)
+            if not broken and relation in ("require", "after"):
+                found = [n for n in found if n in names[:number]]
+            if not broken and relation == "remove":
+                found = [n for n in found if n not in state.get("require", ())]
+            if found:
                 state[relation] = found
         if found_args := draw(args()):
             state["args"] = found_args
