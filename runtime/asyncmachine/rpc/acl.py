@@ -43,6 +43,10 @@ class TicketBook:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def clear(self) -> None:
+        """Forget all tickets: none of them opens anything any more."""
+        self._entries.clear()
+
     def register(self, digest: bytes, client_id: str, expires: float, *, now: float | None = None) -> None:
         """Accept the ticket with this SHA-256 from *client_id*, once, until *expires*.
 

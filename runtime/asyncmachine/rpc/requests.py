@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Final
 
+from asyncmachine._core.mutation import ADD, REMOVE, SET, Source
 from asyncmachine.api import Result
 from asyncmachine.errors import ArgsError, RemoteError
 from asyncmachine.machine import Machine
@@ -14,19 +14,15 @@ from asyncmachine.rpc.protocol.messages import Code, Mutate, Op, Status
 
 __all__ = ["execute"]
 
-_CALLS: Final[Sequence[tuple[str, Callable[..., Result]]]] = (
-    ("add", Machine.add),
-    ("remove", Machine.remove),
-    ("set", Machine.set),
-    ("can_add", Machine.can_add),
-    ("can_remove", Machine.can_remove),
-    ("toggle", Machine.toggle),
-)
+_NAMES: Final = ("add", "remove", "set", "can_add", "can_remove", "toggle")
 """By :class:`Op`."""
 
 
-def execute(source: Machine, rights: Rights, request: Mutate, max_items: int) -> tuple[int, int]:
+def execute(source: Machine, rights: Rights, request: Mutate, client: str, max_items: int) -> tuple[int, int]:
     """Execute *request* at once; its status and the queue tick.
+
+    Handlers see *client* as the machine that the mutation comes from: it is the id of the session, not
+    something that the request could say.
 
     Raises:
         RemoteError: with the code and the text for the client; nothing was executed.
@@ -41,7 +37,7 @@ def execute(source: Machine, rights: Rights, request: Mutate, max_items: int) ->
     if not called:
         raise RemoteError(Code.STATE, "no state was called")
     op = request.op
-    what, call = _CALLS[op]
+    what = _NAMES[op]
     active = sum(1 << i for i, tick in enumerate(source.time()) if tick & 1) if op == Op.SET else 0
     if missing := rights.missing(op, called, active):
         # a state that was not called is not named: the role may not know of it
@@ -64,7 +60,18 @@ def execute(source: Machine, rights: Rights, request: Mutate, max_items: int) ->
         return Status.EXPIRED.value, source.queue_tick
     if source.disposed:
         return Status.DISPOSED.value, source.queue_tick
-    result = call(source, *states, **args)
+    result = _perform(source, op, states, args, Source(client, f"{client}/{request.rid}", 0))
     if result.queued:
         return Status.QUEUED.value, result.tick
     return (Status.CANCELED if result.canceled else Status.EXECUTED).value, source.queue_tick
+
+
+def _perform(source: Machine, op: int, states: list[str], args: dict[str, object], origin: Source) -> Result:
+    if op == Op.CAN_ADD:
+        return source.can_add(states, **args)
+    if op == Op.CAN_REMOVE:
+        return source.can_remove(states, **args)
+    kind = SET if op == Op.SET else REMOVE if op == Op.REMOVE else ADD
+    if op == Op.TOGGLE and source.is_active(*states):
+        kind = REMOVE
+    return source.add_from(origin, kind, tuple(states), args)

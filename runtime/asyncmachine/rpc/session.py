@@ -71,6 +71,7 @@ class Session:
         self._ticks: tuple[int, ...] = ()  # of ``ver``
         self._rights = Rights(server.source.schema, "")
         self._dirty = False
+        self._serving = False
         self._next_push = 0.0
         self._outbox = Outbox(server.config.limits.unacked, server.config.payload_timeout)
         self._link: Link | None = None
@@ -136,8 +137,14 @@ class Session:
         pid = self._outbox.number()
         source = source or self._server.source.id
         self._conn.send(Payload(pid, name, source, len(data), 0, bytes(data)))
-        self._wake()
+        if self._link is not None:
+            self._link.flush(anyio.current_time())
         return pid
+
+    async def flushed(self) -> None:
+        """Wait until all that was sent before has left this process, or the session has ended."""
+        if self._link is not None:
+            await self._link.flushed()
 
     def close(self, code: int = Code.OK, text: str = "") -> None:
         """End the session: BYE for code 0, else ERROR with this code. What is queued is sent first."""
@@ -152,6 +159,7 @@ class Session:
 
     def on_events(self, events: list[Event], now: float) -> None:
         """See ``Driver``."""
+        self._serving = True  # most of what moves now leaves with a RESULT
         for event in events:
             if isinstance(event, Mutate):
                 self._mutate(event, now)
@@ -167,6 +175,9 @@ class Session:
                 self._opened(event, now)
             elif isinstance(event, Resync):
                 self._conn.send(self._snapshot())
+        self._serving = False
+        if self._dirty:
+            self._schedule_push(now)
 
     def before_send(self, now: float) -> None:
         """See ``Driver``: the pending change of the clock leaves with whatever leaves now."""
@@ -268,9 +279,15 @@ class Session:
     def clock_moved(self, now: float) -> None:
         """The source has moved: push it, at once or when the interval is over."""
         self._dirty = True
+        if not self._serving:
+            self._schedule_push(now)
+
+    def _schedule_push(self, now: float) -> None:
+        if self._link is None:
+            return
         if now >= self._next_push:
-            self._wake()
-        elif self._link is not None:
+            self._link.wake()
+        else:
             self._link.hurry(self._next_push)
 
     def _snapshot(self) -> Snapshot:
@@ -310,7 +327,8 @@ class Session:
 
     def _mutate(self, request: Mutate, now: float) -> None:
         try:
-            status, qtick = execute(self._server.source, self._rights, request, self._config.limits.items)
+            limits = self._config.limits
+            status, qtick = execute(self._server.source, self._rights, request, self.client_id, limits.items)
         except RemoteError as error:
             if error.code == Code.DENIED:
                 log.warning("denied to %r: %s", self, error.text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import random
 import secrets
 import socket
@@ -18,7 +19,7 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 import anyio
-from anyio.abc import SocketAttribute, TaskGroup
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup, UNIXSocketStream
 from anyio.lowlevel import checkpoint
 
 from asyncmachine.rpc.protocol.connection import Connection, Event
@@ -30,6 +31,7 @@ log = logging.getLogger("asyncmachine.rpc")
 
 T = TypeVar("T")
 
+DIRECT = 64 * 1024  # most that is written without the writer
 PIECE = 256 * 1024  # of a large write, so that progress can be seen
 LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.BusyResourceError, OSError)
 TRANSIENT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED))
@@ -84,9 +86,12 @@ class Link:
         self._tasks: TaskGroup | None = None
         self._idle: anyio.Event | None = None  # the writer waits for it
         self._drained: anyio.Event | None = None  # the reader waits for it
+        self._flushed: anyio.Event | None = None  # set when nothing is left to be written
         self._alarm: anyio.CancelScope | None = None
         self._stalled_since: float | None = None
         self._half_done = False  # either the reader or the writer has finished
+        self._raw = _raw_socket(stream)
+        self._rest = b""  # what a direct write has left over
 
     async def run(self) -> None:
         """Until the connection has ended. Raises nothing but a cancellation."""
@@ -99,6 +104,7 @@ class Link:
             log.error("connection with %s failed, a fault of this side", self.name, exc_info=error)
         finally:
             self._tasks = None
+            self._note_flushed()
             with anyio.move_on_after(1, shield=True), suppress(*LOST):
                 await self._stream.aclose()
             self._tell(self.conn.abort("the connection was given up", anyio.current_time()))
@@ -108,10 +114,46 @@ class Link:
         if self._idle is not None:
             self._idle.set()
 
+    def flush(self, now: float) -> None:
+        """Write the first message of a burst at once, and what follows in the next turn of the loop."""
+        self._write_now(now)
+        self.wake()
+
+    def _write_now(self, now: float) -> bool:
+        """Try to write without the writer, which is two task switches away. Whether all is written.
+
+        Only while it idles: then nothing waits in the stream either, so the order is kept.
+        """
+        idle, raw = self._idle, self._raw
+        if idle is None or raw is None or idle.is_set() or self.conn.closed is not None:
+            return False
+        self._driver.before_send(now)
+        if self.conn.unsent > DIRECT or (descriptor := raw.fileno()) < 0:
+            return False
+        data = self.conn.data_to_send(now)
+        try:
+            sent = os.write(descriptor, data) if data else 0
+        except OSError:  # it is full, or broken: then the writer will find out
+            sent = 0
+        self._rest = data[sent:]
+        return not self._rest
+
     def hurry(self, deadline: float) -> None:
         """Some deadline may be earlier than it was."""
         if self._alarm is not None and deadline < self._alarm.deadline:
             self._alarm.deadline = deadline
+
+    async def flushed(self) -> None:
+        """Wait until all that was to be sent was taken by the operating system, or the connection ended."""
+        while self._tasks is not None and (self._idle is None or self._idle.is_set() or self.conn.unsent):
+            if self._flushed is None:
+                self._flushed = anyio.Event()
+            await self._flushed.wait()
+
+    def _note_flushed(self) -> None:
+        if self._flushed is not None:
+            self._flushed.set()
+            self._flushed = None
 
     def close(self, code: int, text: str) -> None:
         """End the connection: BYE for code 0, else ERROR."""
@@ -133,7 +175,8 @@ class Link:
             try:
                 data = await receive()
             except anyio.EndOfStream:
-                self._handle(conn.receive_eof(anyio.current_time()))
+                now = anyio.current_time()
+                self._handle(conn.receive_eof(now), now)
                 self._finish()
                 return
             except LOST as error:
@@ -145,18 +188,20 @@ class Link:
                     self._end()
                     return
                 continue
-            self._handle(conn.receive_data(data, anyio.current_time()))
+            now = anyio.current_time()
+            self._handle(conn.receive_data(data, now), now)
             while conn.more:
                 await checkpoint()
-                self._handle(conn.receive_data(b"", anyio.current_time()))
+                now = anyio.current_time()
+                self._handle(conn.receive_data(b"", now), now)
             if conn.unsent > limits.output_soft:
                 await self._wait_drained()
 
-    def _handle(self, events: list[Event]) -> None:
+    def _handle(self, events: list[Event], now: float) -> None:
         conn = self.conn
         if events:
-            self._driver.on_events(events, anyio.current_time())
-        if conn.unsent or conn.closed is not None:
+            self._driver.on_events(events, now)
+        if conn.closed is not None or (conn.unsent and not self._write_now(now)):
             self.wake()
             if conn.unsent > conn.limits.output_hard and conn.closed is None:
                 self.close(Code.SLOW, "too much is waiting to be read")
@@ -177,6 +222,8 @@ class Link:
             now = anyio.current_time()
             driver.before_send(now)
             data = conn.data_to_send(now)
+            if self._rest:
+                data, self._rest = self._rest + data, b""
             if data:
                 if not await self._send(data, now):
                     return
@@ -186,6 +233,7 @@ class Link:
             if conn.done:
                 break
             self._idle = anyio.Event()
+            self._note_flushed()
             await self._idle.wait()
             self._idle = None
         with suppress(*LOST):
@@ -214,7 +262,8 @@ class Link:
 
     def _lose(self, error: Exception) -> None:
         text = f"the connection was lost: {type(error).__name__}"
-        self._handle(self.conn.abort(text, anyio.current_time()))
+        now = anyio.current_time()
+        self._handle(self.conn.abort(text, now), now)
         self._end()
 
     def _finish(self) -> None:
@@ -243,7 +292,7 @@ class Link:
                 break
             if conn.closed is not None and conn.done and now >= conn.next_deadline():
                 break
-            self._handle(conn.handle_timeout(now))
+            self._handle(conn.handle_timeout(now), now)
             if now >= driver.deadline():
                 driver.on_time(now)
                 if conn.unsent:
@@ -255,6 +304,13 @@ class Link:
         if self._stalled_since is None:
             return inf
         return self._stalled_since + self.conn.limits.stall_seconds
+
+
+def _raw_socket(stream: object) -> Any:
+    """The socket, where bytes written to it are what the peer receives: not under TLS."""
+    if os.name == "posix" and isinstance(stream, SocketStream | UNIXSocketStream):
+        return stream.extra(SocketAttribute.raw_socket)
+    return None
 
 
 def ask(consumer: Callable[[Any], T], value: Any) -> T | Exception:

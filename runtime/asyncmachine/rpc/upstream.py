@@ -125,14 +125,15 @@ class Upstream:
         data = encode_args(args, max_bytes=self._max_args, max_items=limits.items) if args else None
         if conn.unsent > limits.output_hard:
             raise RemoteError(Code.BUSY, f"{conn.unsent} bytes wait to be sent; nothing was added to them")
+        now = anyio.current_time()
         rid = self._calls.number()
         conn.send(Mutate(rid, op, states, data, NOREPLY if noreply else 0, self._ttl))
-        self._link.wake()
+        self._link.flush(now)
         if noreply:
             reply: Reply[Outcome] = Reply()
             reply.resolve(EXECUTED)
             return reply
-        due, reply = self._calls.wait_for(rid, anyio.current_time())
+        due, reply = self._calls.wait_for(rid, now)
         self._link.hurry(due)
         return reply
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias, cast
 
-from asyncmachine._wire.cbor import CborError, decode, dump
+from asyncmachine._wire.cbor import CborError, decode_small, dump
 from asyncmachine._wire.frames import BadFlags, FrameError, FrameReader, TooBig
 from asyncmachine.errors import ProtocolError, RpcError
 from asyncmachine.rpc.config import Limits
@@ -235,7 +235,7 @@ class Connection:
             self._partial_since = now
 
     def _frame(self, body: bytes, now: float, events: list[Event]) -> None:
-        fields = decode(body, max_items=self.limits.items)
+        fields = decode_small(body)
         if type(fields) is not list or len(fields) < 3:
             raise ProtocolError(Code.TYPE, "a message is an array of at least 3 items")
         kind, seq, ack = fields[:3]
