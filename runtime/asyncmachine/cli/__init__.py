@@ -1,0 +1,1 @@
+"""Command lines. The composition root: the only place that picks launchers and reads the environment."""

@@ -1,0 +1,136 @@
+"""``am-node supervisor``, ``worker`` and ``status``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+from rich.console import Console
+from rich.table import Table
+
+from asyncmachine.cli.pools import check_target, function_pool, load_path
+from asyncmachine.errors import AsyncMachineError
+from asyncmachine.node.args import PoolStatus
+from asyncmachine.node.client import NodeClient, parse_address
+from asyncmachine.node.config import PoolConfig
+
+__all__ = ["status", "supervisor", "worker"]
+
+
+@click.command()
+@click.argument("target", metavar="PKG.MOD:FUNC")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=7070, show_default=True, help="0: any free one."
+)
+@click.option(
+    "--min", "minimum", type=click.IntRange(0), default=2, show_default=True, help="Workers at least."
+)
+@click.option(
+    "--max", "maximum", type=click.IntRange(1), default=10, show_default=True, help="Workers at most."
+)
+@click.option("--warm", type=click.IntRange(0), default=2, show_default=True, help="Idle spares.")
+def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, warm: int) -> None:
+    """Keep a pool of workers that run FUNC, until SIGINT or SIGTERM.
+
+    It prints one line with its address when clients may come. The first signal lets work in progress finish,
+    a second one does not.
+
+    \b
+    Example:
+      am-node supervisor mypackage.mymodule:measure --port 7070 --max 8
+    """
+    load_path()
+    try:
+        check_target(target)
+        config = PoolConfig(min=minimum, max=maximum, warm=warm)
+    except (AsyncMachineError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    raise SystemExit(anyio.run(partial(_supervise, target, host, port, config)))
+
+
+async def _supervise(target: str, host: str, port: int, config: PoolConfig) -> int:
+    pool = function_pool(target, workers=config.max, host=host, port=port, pool=config)
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with pool:
+                click.echo(f"supervisor of {target} at {pool.address}")
+                async for _ in signals:
+                    break
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_hurry, signals, tasks)
+                    await pool.stop()
+                    tasks.cancel_scope.cancel()
+    except (AsyncMachineError, OSError) as error:
+        click.echo(f"am-node supervisor: {error}", err=True)
+        return 1
+    return 0
+
+
+async def _hurry(signals: Any, tasks: Any) -> None:
+    async for _ in signals:
+        tasks.cancel_scope.cancel()
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(arguments: tuple[str, ...]) -> None:
+    """Be one worker process. Supervisors start these; by hand it explains itself and ends."""
+    from asyncmachine.cli.worker import main as run_worker
+
+    load_path()
+    sys.exit(run_worker(list(arguments)))
+
+
+@click.command()
+@click.argument("address", metavar="HOST:PORT")
+@click.option("--kind", default="", help="The kind of pool that is expected there; default: any.")
+def status(address: str, kind: str) -> None:
+    """Show the pool of the supervisor at HOST:PORT: its states, clients and workers.
+
+    \b
+    Example:
+      am-node status 127.0.0.1:7070
+    """
+    try:
+        parse_address(address)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        found = anyio.run(partial(_ask, address, kind))
+    except (AsyncMachineError, OSError) as error:
+        click.echo(f"am-node status: {error}", err=True)
+        raise SystemExit(1) from None
+    _show(found)
+
+
+async def _ask(address: str, kind: str) -> PoolStatus:
+    async with NodeClient([address], kind=kind) as client:
+        return await client.status()
+
+
+def _show(found: PoolStatus) -> None:
+    console = Console()
+    console.print(f"kind      {found.kind}", highlight=False, markup=False)
+    console.print(f"states    {' '.join(found.states)}", highlight=False)
+    console.print(f"clients   {len(found.clients)}, {found.waiting} requests waiting", highlight=False)
+    console.print(
+        f"workers   {len(found.workers)}; {found.started} started, {found.lost} lost", highlight=False
+    )
+    table = Table("worker", "phase", "pid", "age", "jobs", "client", "states")
+    for row in found.workers:
+        table.add_row(
+            row.worker,
+            row.phase,
+            str(row.pid),
+            f"{row.age:,.0f} s",
+            f"{row.jobs:,}",
+            row.client or "-",
+            " ".join(row.states),
+        )
+    if found.workers:
+        console.print(table)

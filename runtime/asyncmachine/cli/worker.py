@@ -1,0 +1,79 @@
+"""The process of a function worker. Started by a supervisor, not by hand.
+
+Kept free of the command-line library: a worker should be ready fast and stay small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+
+from asyncmachine.node.functions import TargetError, load_function
+from asyncmachine.node.launchers.child import Inherited, inherit
+from asyncmachine.node.worker import FunctionWorker, WorkerSettings
+
+__all__ = ["EXIT_NO_TARGET", "EXIT_NOT_LAUNCHED", "main"]
+
+EXIT_NOT_LAUNCHED = 2
+EXIT_NO_TARGET = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one worker until its supervisor, or a signal, ends it. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="am-node worker", description=__doc__)
+    parser.add_argument("target", help="package.module:function")
+    parser.add_argument("--id", required=True)
+    parser.add_argument("--kind", required=True)
+    parser.add_argument("--run-dir", required=True)
+    parser.add_argument("--drain", type=float, default=30.0)
+    options = parser.parse_args(argv)
+    inherited = inherit()
+    if inherited is None:
+        print(
+            "a worker is started by its supervisor; to run a pool of them: am-node supervisor "
+            f"{options.target}, or am-node map {options.target} INPUTS...",
+            file=sys.stderr,
+        )
+        return EXIT_NOT_LAUNCHED
+    try:
+        function = load_function(options.target)
+    except TargetError as error:
+        print(error, file=sys.stderr)
+        return EXIT_NO_TARGET
+    settings = WorkerSettings(
+        worker=options.id, kind=options.kind, run_dir=options.run_dir, drain=options.drain
+    )
+    anyio.run(partial(_serve, settings, function, inherited))
+    return 0
+
+
+async def _serve(settings: WorkerSettings, function: object, inherited: Inherited) -> None:
+    assert callable(function)
+    worker = FunctionWorker(settings, function)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_signals, worker)
+        tasks.start_soon(_orphaned, worker, inherited)
+        await worker.run(inherited.boot)
+        tasks.cancel_scope.cancel()
+
+
+async def _signals(worker: FunctionWorker) -> None:
+    """SIGTERM: finish what is in progress. SIGINT is for the supervisor, who tells us in its own way."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for number in received:
+            if number == signal.SIGTERM:
+                worker.machine.add("Draining")
+
+
+async def _orphaned(worker: FunctionWorker, inherited: Inherited) -> None:
+    await inherited.orphaned()
+    worker.orphaned()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,508 @@
+"""Several leased workers that work through one stream of jobs.
+
+The decisions are in :mod:`asyncmachine.node.dispatch`; here are the links to the workers, and the
+tasks that keep a link to each of them and get another worker when one is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskStatus
+
+from amstates.worker import WORKER_SCHEMA
+from amstates.worker import WorkerStates as ss
+from asyncmachine.errors import (
+    ArgsError,
+    AsyncMachineError,
+    NoWorker,
+    RpcError,
+    WorkerLost,
+)
+from asyncmachine.node.args import REFUSED, Answer, WorkResult, decode_value, encode_value
+from asyncmachine.node.dispatch import Dispatcher, Job, Lost
+from asyncmachine.rpc.client import Client, tcp
+from asyncmachine.rpc.config import RpcConfig
+
+__all__ = ["Fleet", "FleetConfig", "MapRun", "Outcome", "WorkerLink"]
+
+_NOTICE = 0.25  # seconds to wait for the supervisor's word on how a worker died
+_AHEAD = 1024  # outcomes that may wait for a consumer of ``map`` before no more inputs are taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetConfig:
+    """How a fleet works.
+
+    Attributes:
+        workers: how many to hold.
+        idempotent: a job whose worker died may be run again, on another one.
+        deadline: seconds that one job may take, None for no limit.
+        depth: most jobs at one worker at a time, None to adapt.
+    """
+
+    workers: int = 1
+    idempotent: bool = False
+    deadline: float | None = None
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"FleetConfig.workers is {self.workers}, it must be at least 1")
+        if self.deadline is not None and not self.deadline > 0:
+            raise ValueError(f"FleetConfig.deadline is {self.deadline}, it must be positive seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one job ended.
+
+    Attributes:
+        index: position of its input, from 0.
+        value: what the function returned, None on failure.
+        error: None, or why there is no value: ``WorkError`` (with the remote traceback), ``WorkTimeout``,
+            ``WorkerLost``, or ``ArgsError`` when the input could not be sent.
+        worker: id of the worker that answered, or died.
+    """
+
+    index: int
+    value: Any = None
+    error: AsyncMachineError | None = None
+    worker: str = ""
+
+    def result(self) -> Any:
+        """The value; raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class WorkerLink:
+    """The direct connection to one leased worker."""
+
+    def __init__(
+        self, answer: Answer, client_id: str, kind: str, on_result: Callable[[WorkerLink, WorkResult], None]
+    ):
+        self.worker = answer.worker
+        self.lease = answer.lease
+        self._on_result = on_result
+        self._rpc = Client(
+            tcp(answer.host, answer.port),
+            WORKER_SCHEMA,
+            client_id=client_id,
+            ticket=answer.ticket,
+            kind=kind,
+            on_payload=self._payload,
+            reconnect=False,
+            config=RpcConfig(heartbeat=2.0),
+        )
+
+    def _payload(self, payload: Any) -> bool:
+        try:
+            self._on_result(self, WorkResult.decode(payload.data))
+        except ArgsError:
+            return False
+        return True
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Connect, report started when the mirror is there, return when the session has ended.
+
+        Raises:
+            RpcError: the worker could not be reached or refused.
+        """
+        ended = anyio.Event()
+
+        async def session() -> None:
+            await self._rpc.run()
+            ended.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session)
+            await self._rpc.ready()
+            task_status.started()
+            await ended.wait()
+
+    def send(self, job: Job, deadline: float | None) -> None:
+        """Delegate a job. Its answer comes through ``on_result``."""
+        self._rpc.machine.add_nowait(ss.WorkRequested, id=job.index, input=job.data, deadline=deadline)
+
+    def cancel(self, job: Job) -> None:
+        """Tell the worker that nobody wants this any more."""
+        self._rpc.machine.add_nowait(ss.WorkCancel, id=job.index)
+
+    def release(self) -> None:
+        """Give the worker back."""
+        self._rpc.stop()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A job without an outcome yet."""
+
+    deliver: Callable[[Outcome], None]
+    deadline: float | None = field(default=None)
+
+
+class Fleet:
+    """Holds workers and runs jobs on them. Made by ``NodeClient.fleet``.
+
+    Args:
+        spawn: starts a task that its owner ends.
+        lease: asks the supervisor for a worker; raises ``NoWorker``.
+        explain: how the worker died, as far as the supervisor says so; may take a moment.
+        identity: id of the client, and the kind of its workers.
+    """
+
+    def __init__(
+        self,
+        lease: Callable[[], Awaitable[Answer]],
+        explain: Callable[[str], Awaitable[str]],
+        spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],
+        *,
+        identity: tuple[str, str],
+        config: FleetConfig,
+    ) -> None:
+        self._spawn = spawn
+        self._scope = anyio.CancelScope()
+        self._lease = lease
+        self._explain = explain
+        self._client_id, self._kind = identity
+        self.config = config
+        self._dispatcher = Dispatcher(idempotent=config.idempotent, depth=config.depth)
+        self._open: dict[int, _Open] = {}
+        self._next = 0
+        self._holders = config.workers  # workers held, or still hoped for
+        self._listeners: set[Callable[[], None]] = set()
+        self._fatal: AsyncMachineError | None = None
+        self.lost: list[str] = []
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def submit(self, value: Any, deliver: Callable[[Outcome], None], deadline: float | None = None) -> int:
+        """Queue a job; *deliver* is called once with its outcome. Returns its id.
+
+        Raises:
+            ArgsError: *value* cannot be encoded.
+            NoWorker: the supervisor gave its last word: there will be no worker.
+        """
+        if self._fatal is not None:
+            raise self._fatal
+        data = encode_value(value, "input")
+        index = self._next
+        self._next += 1
+        self._open[index] = _Open(deliver, deadline if deadline is not None else self.config.deadline)
+        self._dispatcher.add(Job(index, data))
+        self._pump()
+        return index
+
+    def cancel(self, index: int) -> None:
+        """Nobody wants the outcome any more: it will not be delivered."""
+        if self._open.pop(index, None) is not None:
+            held = self._dispatcher.cancel(index)
+            if held is not None:
+                link, job = held
+                assert isinstance(link, WorkerLink)
+                link.cancel(job)
+            self._pump()
+
+    async def call(self, value: Any, *, deadline: float | None = None) -> Any:
+        """Run one job; its result. Cancelling the caller cancels the work.
+
+        Raises:
+            WorkError, WorkTimeout, WorkerLost: see there.
+            ArgsError: *value* cannot be encoded.
+            NoWorker: no worker was granted.
+        """
+        done = anyio.Event()
+        outcomes: list[Outcome] = []
+
+        def deliver(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            done.set()
+
+        index = self.submit(value, deliver, deadline)
+        try:
+            await done.wait()
+        finally:
+            self.cancel(index)
+        return outcomes[0].result()
+
+    def map(self, inputs: Iterable[Any] | AsyncIterable[Any], *, ordered: bool = False) -> MapRun:
+        """Run a job per input; iterate over the outcomes as they come, or in input order."""
+        return MapRun(self, inputs, ordered=ordered, owner=False)
+
+    @property
+    def room(self) -> int:
+        """Jobs that workers could begin at once."""
+        return self._dispatcher.room
+
+    @property
+    def failed(self) -> bool:
+        """Whether there will never be a worker."""
+        return self._fatal is not None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call *listener* whenever there is room for another job, or the fleet has failed."""
+        self._listeners.add(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Stop that."""
+        self._listeners.discard(listener)
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Ids of the workers held now."""
+        return tuple(link.worker for link in self._dispatcher.workers() if isinstance(link, WorkerLink))
+
+    # -- workers -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to hold workers."""
+        self._spawn(self._run)
+
+    def stop(self) -> None:
+        """Give the workers back; what has no outcome is forgotten."""
+        self._open.clear()
+        self._scope.cancel()
+
+    def spawn(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a task that ends with the client at the latest."""
+        self._spawn(task)
+
+    async def _run(self) -> None:
+        with self._scope:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(self.config.workers):
+                    tasks.start_soon(self._hold)
+
+    async def _hold(self) -> None:
+        """Keep one worker, a new one after each loss."""
+        failures = 0
+        while True:
+            try:
+                answer = await self._lease()
+            except NoWorker as error:
+                if error.retry_after is None:
+                    self._give_up(error)
+                    return
+                await anyio.sleep(error.retry_after)
+                continue
+            link = WorkerLink(answer, self._client_id, self._kind, self._on_result)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(link.run)
+                    failures = 0
+                    self._dispatcher.join(link)
+                    self._pump()
+            except* RpcError:
+                failures += 1
+            finally:
+                lost = self._dispatcher.leave(link)
+                link.release()
+            self._pump()
+            await self._mourn(link, lost)
+            if failures:
+                await anyio.sleep(min(2.0, 0.05 * 2**failures))
+
+    async def _mourn(self, link: WorkerLink, lost: Lost | None) -> None:
+        if lost is None:
+            return
+        reason = "its connection ended"
+        with anyio.move_on_after(_NOTICE):
+            reason = await self._explain(link.worker)
+        self.lost.append(link.worker)
+        text = f"worker {link.worker} was lost while it held this job: {reason}"
+        if lost.poison:
+            text += f"; the job is given up, {lost.job.deaths} workers died with it"
+        self._deliver(lost.job.index, Outcome(lost.job.index, error=WorkerLost(text), worker=link.worker))
+
+    def _give_up(self, error: NoWorker) -> None:
+        """One worker less. The others go on; without any, all jobs fail."""
+        self._holders -= 1
+        if not self._holders:
+            self._fatal = error
+            for index in list(self._open):
+                self._dispatcher.cancel(index)
+                self._deliver(index, Outcome(index, error=error))
+            self._wake_room()
+
+    def _pump(self) -> None:
+        for link, job in self._dispatcher.assign(time.monotonic()):
+            assert isinstance(link, WorkerLink)
+            link.send(job, self._open[job.index].deadline)
+        if self._dispatcher.room:
+            self._wake_room()
+
+    def _wake_room(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def _on_result(self, link: WorkerLink, result: WorkResult) -> None:
+        if result.status == REFUSED:
+            self._dispatcher.refused(link, result.id)
+            self._dispatcher.leave(link)  # it drains: what it has begun is answered, nothing else is
+            self._pump()
+            return
+        job = self._dispatcher.done(link, result.id, time.monotonic())
+        if job is not None:
+            error = result.error()
+            value = None
+            if error is None:
+                value = decode_value(result.value, "result")
+            self._deliver(job.index, Outcome(job.index, value, error, link.worker))
+            self._pump()
+
+    def _deliver(self, index: int, outcome: Outcome) -> None:
+        entry = self._open.pop(index, None)
+        if entry is not None:
+            entry.deliver(outcome)
+
+
+class MapRun(AsyncIterator[Outcome]):
+    """The outcomes of a ``map``. An async iterator, and an async context manager that stops early.
+
+    Inputs are taken as workers have room for them, so they may be endless. What the inputs raise,
+    the iteration raises.
+
+    Args:
+        owner: the fleet starts and stops with this run.
+    """
+
+    def __init__(
+        self, fleet: Fleet, inputs: Iterable[Any] | AsyncIterable[Any], *, ordered: bool, owner: bool
+    ) -> None:
+        self._fleet = fleet
+        self._owner = owner
+        self._inputs = inputs
+        self._iterator = iter(inputs) if isinstance(inputs, Iterable) else None
+        self._ordered = ordered
+        self._ready: deque[Outcome] = deque()
+        self._parked: dict[int, Outcome] = {}
+        self._jobs: set[int] = set()
+        self._taken = 0
+        self._given = 0
+        self._started = False
+        self._ended = False
+        self._error: Exception | None = None
+        self._news = anyio.Event()
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Workers that died with a job in their hands."""
+        return tuple(self._fleet.lost)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Forget what has no outcome yet."""
+        self._ended = True
+        self._fleet.unlisten(self._poke)
+        for job in list(self._jobs):
+            self._fleet.cancel(job)
+        self._jobs.clear()
+        if self._owner:
+            self._fleet.stop()
+
+    async def __anext__(self) -> Outcome:
+        self._start()
+        try:
+            while True:
+                self._news = anyio.Event()
+                self._take()
+                if self._ready:
+                    return self._ready.popleft()
+                if self._error is not None:
+                    raise self._error
+                if self._ended and not self._jobs:
+                    raise StopAsyncIteration
+                await self._news.wait()
+        except BaseException:
+            self.cancel()
+            raise
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._fleet.listen(self._poke)
+            if self._owner:
+                self._fleet.start()
+            if isinstance(self._inputs, AsyncIterable):
+                self._fleet.spawn(self._feed)
+
+    def _poke(self) -> None:
+        self._news.set()
+
+    def _has_room(self) -> bool:
+        return len(self._parked) + len(self._ready) < _AHEAD and self._fleet.room > 0
+
+    def _take(self) -> None:
+        """Feed the fleet from plain inputs, as far as it has room."""
+        while self._iterator is not None and not self._ended and (self._has_room() or self._fleet.failed):
+            try:
+                value = next(self._iterator)
+            except StopIteration:
+                self._ended = True
+                return
+            self._submit(value)
+
+    async def _feed(self) -> None:
+        """Feed the fleet from async inputs, which may take their time."""
+        assert isinstance(self._inputs, AsyncIterable)
+        room = anyio.Event()
+
+        def wake() -> None:
+            room.set()
+
+        self._fleet.listen(wake)
+        try:
+            async for value in self._inputs:
+                while not self._has_room() and not self._fleet.failed:
+                    room = anyio.Event()
+                    await room.wait()
+                if self._ended:
+                    return
+                self._submit(value)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._fleet.unlisten(wake)
+            self._ended = True
+            self._news.set()
+
+    def _submit(self, value: Any) -> None:
+        index = self._taken
+        self._taken += 1
+        job = -1
+
+        def deliver(outcome: Outcome) -> None:
+            self._jobs.discard(job)
+            self._arrive(Outcome(index, outcome.value, outcome.error, outcome.worker))
+
+        try:
+            job = self._fleet.submit(value, deliver)
+        except ArgsError as error:
+            self._arrive(Outcome(index, error=error))
+            return
+        self._jobs.add(job)
+
+    def _arrive(self, outcome: Outcome) -> None:
+        if self._ordered:
+            self._parked[outcome.index] = outcome
+            while (following := self._parked.pop(self._given, None)) is not None:
+                self._ready.append(following)
+                self._given += 1
+        else:
+            self._ready.append(outcome)
+        self._news.set()

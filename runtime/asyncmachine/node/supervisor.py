@@ -1,0 +1,422 @@
+"""The supervisor: keeps a pool of workers of one kind, and leases them to clients.
+
+What to do is decided by :mod:`asyncmachine.node.pool` and :mod:`asyncmachine.node.leases`, which are pure.
+Here every change of a worker or a lease leads, in the same step, to new decisions and to the states
+that follow from them (``schemas/node/supervisor.yaml``); nothing polls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from amstates.supervisor import (
+    SUPERVISOR_SCHEMA,
+    ForkWorkerArgs,
+    ListWorkersArgs,
+    ProvideWorkerArgs,
+    ReleaseWorkerArgs,
+    SupervisorHandlers,
+)
+from amstates.supervisor import SupervisorStates as ss
+from amstates.worker import WORKER_SCHEMA
+from asyncmachine.errors import LaunchError, NodeError, PoolBroken
+from asyncmachine.machine import Machine
+from asyncmachine.node.config import PoolConfig, WorkerSpec
+from asyncmachine.node.desk import Desk
+from asyncmachine.node.launchers.base import Exit, Launcher
+from asyncmachine.node.member import PoolMember
+from asyncmachine.node.pool import (
+    Action,
+    Derived,
+    Drain,
+    Escalate,
+    Kill,
+    Launch,
+    PoolView,
+    Recover,
+    Stop,
+    WorkerRecord,
+    derive,
+    next_deadline,
+    plan,
+)
+from asyncmachine.node.restarts import Failure
+from asyncmachine.rpc.acl import Acl
+from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.server import Server
+from asyncmachine.schema import Event, Schema
+
+__all__ = ["Supervisor"]
+
+_log = logging.getLogger("asyncmachine.supervisor")
+_MAX_SESSIONS = 1024
+
+
+class Supervisor(SupervisorHandlers):
+    """A pool. Use it as an async context manager; leaving the block stops the pool in good order.
+
+    Args:
+        launcher: starts worker processes.
+        command: of a worker; ``--id``, ``--kind``, ``--run-dir`` and ``--drain`` are appended.
+        kind: name of the work that the workers do.
+        host: loopback address of the public port. Clients are not authenticated in this release,
+            so nothing else is accepted.
+        port: 0 for any free one; see :attr:`address`.
+
+    Raises (from ``async with``):
+        LaunchError: a worker cannot be started at all.
+        PoolBroken: workers die before they are ready.
+        NodeError: *host* is not a loopback address.
+        OSError: the port cannot be opened.
+
+    Attributes:
+        started, lost: workers ever started, and died without having been asked to.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        command: Sequence[str],
+        *,
+        kind: str,
+        config: PoolConfig | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        schema: Schema = WORKER_SCHEMA,
+    ) -> None:
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise NodeError(f"host is {host!r}: without authentication only a loopback address may be used")
+        self.kind = kind
+        self.config = config or PoolConfig()
+        self.started = self.lost = 0
+        self.members: dict[str, PoolMember] = {}
+        self.view = PoolView(cpus=os.cpu_count() or 1)
+        self.machine = Machine(SUPERVISOR_SCHEMA, self, id=f"super-{secrets.token_hex(4)}")
+        self.server = Server(
+            self.machine,
+            Acl.open("client"),
+            kind=kind,
+            config=RpcConfig(interval=0.02),
+            max_sessions=_MAX_SESSIONS,
+            on_session=lambda session: self._client_state(ss.ClientConnected),
+            on_session_end=self._client_left,
+        )
+        self.desk = Desk(self)
+        self._launcher = launcher
+        self._command = tuple(command)
+        self.schema = schema
+        self._host, self._port = host, port
+        self._folder = tempfile.TemporaryDirectory(prefix="asyncmachine-")
+        self._alarm: anyio.CancelScope | None = None
+        self._failure: Exception | None = None
+        self._reconciling = False
+        self._empty = anyio.Event()
+        self._empty.set()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` for clients."""
+        return f"{self._host}:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        await self._launcher.__aenter__()
+        await self.machine.__aenter__()
+        try:
+            self.machine.add(ss.Start)
+            await self.machine.when_query(
+                lambda t: t.is_active(ss.Ready) or t.is_active(ss.ErrPool) or not t.is_active(ss.Start)
+            )
+            if self._failure is not None:
+                raise self._failure
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        await self._close()
+        return None
+
+    async def _close(self) -> None:
+        """No worker is left behind, not even when the block was cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.stop(hurry=True)
+            self.machine.remove(ss.Start)
+        self._folder.cleanup()
+        try:
+            await self.machine.__aexit__(None, None, None)
+        finally:
+            await self._launcher.__aexit__(None, None, None)
+
+    async def stop(self, *, hurry: bool = False) -> None:
+        """Let clients finish, end all workers, and wait for that. No new leases from now on.
+
+        Args:
+            hurry: work in progress gets ``grace`` seconds instead of ``drain``.
+        """
+        now = anyio.current_time()
+        if hurry:
+            self.config = replace(self.config, drain=self.config.grace)
+        self.view = replace(self.view, draining=True)
+        self.machine.add(ss.Draining)
+        self.desk.deny_all("the pool is draining", now)
+        if hurry:
+            for member in self.members.values():
+                self._set(self.view.workers[member.id].entered("stopping", now))
+                member.stop()
+        self.reconcile()
+        await self._empty.wait()
+
+    async def start_state(self, event: Event[Any]) -> None:
+        """Open the public port and keep the time."""
+        try:
+            listener = await anyio.create_tcp_listener(local_host=self._host, local_port=self._port)
+        except OSError as error:
+            self._failure = error
+            event.machine.remove(ss.Start)
+            return
+        self._port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with listener, anyio.create_task_group() as tasks:
+            self.desk.tasks = tasks
+            tasks.start_soon(self.server.serve, listener)
+            event.machine.add([ss.LocalRpcReady, ss.PublicRpcReady])
+            self.reconcile()
+            await self._keep_time()
+
+    async def _keep_time(self) -> None:
+        while True:
+            now = anyio.current_time()
+            due = [next_deadline(self.view, self.config, now), self.desk.leases.next_deadline()]
+            soonest = min((t for t in due if t is not None), default=float("inf"))
+            with anyio.CancelScope(deadline=max(soonest, now + 0.01)) as self._alarm:
+                await anyio.sleep_forever()
+            self.reconcile()
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def reconcile(self) -> None:
+        """Look at everything, do what is to be done, show what follows from it."""
+        if self._reconciling:  # an action of ours changed something: the loop below sees it
+            return
+        self._reconciling = True
+        try:
+            now = anyio.current_time()
+            self._look(now)
+            while actions := plan(self.view, self.config, now):
+                for action in actions:
+                    self._act(action, now)
+            self.desk.serve(now)
+            self._show(derive(self.view, self.config, now))
+        finally:
+            self._reconciling = False
+        if not self.members:
+            self._empty.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _set(self, record: WorkerRecord) -> None:
+        self.view = self.view.having(record)
+
+    def _look(self, now: float) -> None:
+        """Take over into the records what the mirrors of the workers show."""
+        for member in self.members.values():
+            record = self.view.workers[member.id]
+            connected = member.mirror is not None and member.mirror.connected
+            if connected:
+                record = replace(record, seen=now, jobs=member.jobs())
+            if not connected and record.phase not in ("spawning", "booting"):
+                record = replace(
+                    record, stalled=True
+                )  # not offered; its process is about to end, or is made to
+            elif record.phase not in ("stopping", "killed"):
+                phase = member.phase()
+                if phase == "idle" and self.desk.holds(member.id):
+                    phase = "leased"  # granted, but the worker has not heard of it yet
+                if record.phase == "draining":
+                    phase = "draining"
+                if phase != record.phase:
+                    if phase == "idle" and record.phase in ("spawning", "booting"):
+                        self._ready(member, now)
+                    record = record.entered(phase, now)
+            self._set(record)
+
+    def _ready(self, member: PoolMember, now: float) -> None:
+        self.view = replace(self.view, restarts=self.view.restarts.succeeded())
+        self.machine.add(ss.WorkerReady)
+        self.machine.remove(ss.WorkerReady)
+
+    def _act(self, action: Action, now: float) -> None:
+        match action:
+            case Launch(count):
+                for _ in range(count):
+                    self._launch(now)
+                self.view = replace(self.view, restarts=self.view.restarts.launched(self.config, now))
+            case Drain(worker, reason):
+                _log.info("worker %s drains: %s", worker, reason)
+                self._set(self.view.workers[worker].entered("draining", now))
+                self.members[worker].drain()
+            case Stop(worker, reason):
+                _log.info("worker %s stops: %s", worker, reason)
+                self._set(self.view.workers[worker].entered("stopping", now))
+                self.members[worker].stop()
+            case Kill(worker, reason):
+                _log.warning("worker %s is killed: %s", worker, reason)
+                self._set(self.view.workers[worker].entered("killed", now))
+                self.members[worker].fault = self.members[worker].fault or reason
+                self._event(ss.KillingWorker, worker=worker)
+                self.members[worker].kill()
+            case Escalate(reason):
+                self.view = replace(self.view, broken=True)
+                self._break(PoolBroken(reason), now)
+            case Recover():
+                self.view = replace(self.view, broken=False)
+                self.machine.remove([ss.ErrPool, ss.Exception])
+
+    def _break(self, error: Exception, now: float) -> None:
+        self._failure = error
+        _log.error("pool of %s: %s", self.kind, error)
+        self.machine.add_error(error, ss.ErrPool)
+        self.desk.deny_all(f"the pool is broken: {error}", now)
+
+    def _show(self, derived: Derived) -> None:
+        wanted = {
+            ss.PoolReady: derived.pool_ready,
+            ss.PoolWarm: derived.pool_warm,
+            ss.WorkersAvailable: derived.workers_available,
+        }
+        machine = self.machine
+        for state, active in wanted.items():
+            if active != machine.is_active(state):
+                (machine.add if active else machine.remove)(state)
+        state = ss.PoolNormalized if derived.normalized else ss.NormalizingPool
+        if machine.is_inactive(state):
+            machine.add(state)
+
+    def _event(self, state: str, **args: Any) -> None:
+        """Events are states that are active for a moment: their ticks count them."""
+        self.machine.add(state, **args)
+        self.machine.remove(state)
+
+    # -- workers -------------------------------------------------------------------------------
+
+    def _launch(self, now: float) -> None:
+        self.started += 1
+        worker = f"w{self.started}"
+        spec = WorkerSpec(
+            kind=self.kind,
+            argv=(
+                *self._command,
+                *("--id", worker, "--kind", self.kind),
+                *("--run-dir", self._folder.name, "--drain", str(self.config.drain)),
+            ),
+            digest=self.schema.digest,
+            worker=worker,
+            drain=self.config.drain,
+        )
+        self.members[worker] = PoolMember(spec, self._launcher, self.schema, self.config, self._changed)
+        self._empty = anyio.Event()
+        self._set(WorkerRecord(id=worker, phase="spawning", since=now, launched=now, seen=now))
+        self._event(ss.ForkWorker, worker=worker)
+
+    def _changed(self, member: PoolMember) -> None:
+        self.reconcile()
+
+    async def fork_worker_state(self, event: Event[ForkWorkerArgs]) -> None:
+        """The whole life of one worker: this handler runs until its process is reaped."""
+        member = self.members[event.data.worker]
+        try:
+            self._gone(member, await member.live(), None)
+        except LaunchError as error:
+            self._gone(member, None, error)
+        except BaseException:
+            self.members.pop(member.id, None)  # cancelled: the process is gone all the same
+            if not self.members:
+                self._empty.set()
+            raise
+
+    def _gone(self, member: PoolMember, result: Exit | None, error: LaunchError | None) -> None:
+        now = anyio.current_time()
+        del self.members[member.id]
+        record = self.view.workers[member.id]
+        self.view = self.view.without(member.id)
+        text = self._obituary(member, result, error)
+        self.desk.worker_gone(member.id, text)
+        if record.phase in ("stopping", "draining") or self.view.draining:
+            _log.info("%s", text)
+            self._event(ss.WorkerKilled, worker=member.id)
+        else:
+            self.lost += 1
+            _log.warning("%s", text)
+            failure = Failure(
+                launched=record.launched,
+                booted=record.phase in ("idle", "leased", "busy"),
+                workers=len(self.view.workers) + 1,
+                jitter=random.random(),  # noqa: S311 - spreads restarts, not a secret
+                text=text,
+            )
+            self.view = replace(self.view, restarts=self.view.restarts.failed(failure, self.config, now))
+            self._event(ss.WorkerLost, worker=member.id, reason=text)
+            self.machine.add_error(error or NodeError(text), ss.ErrWorker)
+            if error is not None:
+                self._break(error, now)
+        self.reconcile()
+
+    def _obituary(self, member: PoolMember, result: Exit | None, error: LaunchError | None) -> str:
+        if result is None:
+            return f"worker {member.id} could not be launched: {error}"
+        text = f"worker {member.id} (pid {member.pid}) {result.detail}"
+        if member.fault:
+            text += f"; {member.fault}"
+        if member.address is None:
+            output = result.output[-4096:].decode(errors="replace").strip()
+            text += f"; its last output:\n{output}" if output else ""
+        return text
+
+    def err_worker_state(self, event: Event[Any]) -> None:
+        """A worker's fault is over as soon as it is noted; whether the pool suffers, ErrPool says."""
+        broken = event.machine.is_active(ss.ErrPool)
+        event.machine.remove([ss.ErrWorker] if broken else [ss.ErrWorker, ss.Exception])
+
+    # -- clients -------------------------------------------------------------------------------
+
+    def _client_state(self, state: str) -> None:
+        self._event(state)
+
+    def _client_left(self, session: Any) -> None:
+        self._event(ss.ClientDisconnected)
+        self.desk.client_gone(session.client_id)
+
+    def provide_worker_state(self, event: Event[ProvideWorkerArgs]) -> None:
+        """A client asks for a worker: it is always answered, see :class:`Desk`."""
+        event.machine.remove(ss.ProvideWorker)
+        self.desk.asked(event.data, _client_of(event), anyio.current_time())
+        self.reconcile()
+
+    def release_worker_state(self, event: Event[ReleaseWorkerArgs]) -> None:
+        """A client gives a lease back without having used it."""
+        event.machine.remove(ss.ReleaseWorker)
+        self.desk.revoke(event.data.lease)
+
+    def list_workers_state(self, event: Event[ListWorkersArgs]) -> None:
+        """Somebody wants to see the pool."""
+        event.machine.remove(ss.ListWorkers)
+        self.desk.list_workers(event, _client_of(event))
+
+
+def _client_of(event: Event[Any]) -> str:
+    """The client that made the mutation: the server puts the id of its session there, nobody else can."""
+    return event.source.machine if event.source is not None else ""

@@ -1,0 +1,292 @@
+"""A worker: one process that performs work for one client at a time.
+
+It reports to its supervisor through a short bootstrap session, then is seen by it through a private
+endpoint, and by its client through a public one. All that it does is visible as states of its
+machine (``schemas/node/worker.yaml``), which both of them mirror.
+
+To write a worker of your own, derive from :class:`Worker` and bind ``work_requested_state``; to run
+functions, use :class:`FunctionWorker`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from amstates.worker import (
+    WORKER_SCHEMA,
+    ClientSendPayloadArgs,
+    ServeClientArgs,
+    WorkCancelArgs,
+    WorkerHandlers,
+    WorkRequestedArgs,
+)
+from amstates.worker import WorkerStates as ss
+from asyncmachine.errors import RpcError
+from asyncmachine.machine import Machine
+from asyncmachine.node.args import REFUSED, TIMEOUT, WorkResult
+from asyncmachine.node.bootstrap import WorkerAddress, report_address
+from asyncmachine.node.functions import FunctionRunner
+from asyncmachine.rpc.acl import Acl, TicketBook
+from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.server import Server, Session
+from asyncmachine.schema import Event, Schema
+
+__all__ = ["RESULT", "FunctionWorker", "Worker", "WorkerSettings"]
+
+RESULT = "result"
+"""Name of the payloads that carry results."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is told at its start.
+
+    Attributes:
+        worker: its id, given by the supervisor.
+        kind: the kind of work it does; supervisor and client must ask for the same.
+        run_dir: a folder that only this user can enter; the private endpoint is a socket in it.
+        host: address of the public endpoint; must be a loopback address, since tickets travel in
+            the clear.
+        drain: seconds that work in progress gets when the worker has to go.
+    """
+
+    worker: str
+    kind: str
+    run_dir: str
+    host: str = "127.0.0.1"
+    drain: float = 30.0
+
+
+class Worker(WorkerHandlers):
+    """The life of a worker; what it does with ``WorkRequested`` is up to subclasses.
+
+    Args:
+        schema: of a machine that extends the built-in Worker.
+    """
+
+    def __init__(self, settings: WorkerSettings, schema: Schema = WORKER_SCHEMA) -> None:
+        self.settings = settings
+        self.machine = Machine(schema, self, id=settings.worker)
+        self.tickets = TicketBook()
+        self._ttl = 0.0
+        # The supervisor leases on what it sees here, so it must see it at once.
+        self._private = Server(
+            self.machine,
+            Acl.open("supervisor"),
+            kind=settings.kind,
+            config=RpcConfig(interval=0.005),
+            on_session=lambda _: self._show(ss.SuperConnected, True),
+            on_session_end=lambda _: self._show(ss.SuperConnected, False),
+        )
+        self._public = Server(
+            self.machine,
+            Acl.tickets("client", self.tickets),
+            kind=settings.kind,
+            config=RpcConfig(heartbeat=2.0),
+            on_session=lambda _: self._show(ss.ClientConnected, True),
+            on_session_end=lambda _: self._show(ss.ClientConnected, False),
+        )
+
+    def _show(self, state: str, active: bool) -> None:
+        (self.machine.add if active else self.machine.remove)(state)
+
+    async def run(self, boot: Any) -> None:
+        """Live until Start ends. *boot* is the stream to the supervisor's bootstrap machine."""
+        async with self.machine:
+            self.machine.add(ss.Start, boot=boot)
+            await self.machine.when_not(ss.Start)
+            # Results that are on their way out go first; a peer that does not read cannot hold us.
+            for session in (*self._public.sessions, *self._private.sessions):
+                session.close(0, "the worker is done")
+                with anyio.move_on_after(1):
+                    await session.flushed()
+
+    @property
+    def client(self) -> Session | None:
+        """The session with the client, if one is connected."""
+        sessions = self._public.sessions
+        return sessions[0] if sessions else None
+
+    def orphaned(self) -> None:
+        """The supervisor is gone: finish what is in progress, take nothing new, end."""
+        self.machine.add(ss.Draining)
+
+    # -- endpoints -----------------------------------------------------------------------------
+
+    async def start_state(self, event: Event[Any]) -> None:
+        """Open both endpoints and tell the supervisor where they are."""
+        path = os.path.join(self.settings.run_dir, f"{self.settings.worker}.sock")
+        private = await anyio.create_unix_listener(path, mode=0o600)
+        public = await anyio.create_tcp_listener(local_host=self.settings.host, backlog=16)
+        port = public.extra(anyio.abc.SocketAttribute.local_port)
+        async with private, public, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._private.serve, private)
+            tasks.start_soon(self._public.serve, public)
+            self.machine.add([ss.LocalRpcReady, ss.PublicRpcReady])
+            await report_address(
+                event.args["boot"],
+                WorkerAddress(
+                    worker=self.settings.worker,
+                    kind=self.settings.kind,
+                    digest=self.machine.schema.digest,
+                    pid=os.getpid(),
+                    private=path,
+                    host=self.settings.host,
+                    port=port,
+                ),
+            )
+
+    # -- the lease -----------------------------------------------------------------------------
+
+    def serve_client_enter(self, event: Event[ServeClientArgs]) -> bool:
+        """One client at a time: only an idle worker that is not about to go takes one."""
+        return event.machine.is_active(ss.Idle) and not event.machine.is_active(ss.Draining)
+
+    def serve_client_state(self, event: Event[ServeClientArgs]) -> None:
+        """Let the holder of the ticket in."""
+        data = event.data
+        self.tickets.register(data.digest, data.client, time.monotonic() + data.ttl)
+        self._ttl = data.ttl
+        event.machine.remove(ss.ServeClient)
+        event.machine.add(ss.Provided)
+
+    async def provided_state(self, event: Event[Any]) -> None:
+        """Go back to the pool when the client does not come in time."""
+        with anyio.move_on_after(self._ttl):
+            await event.machine.when(ss.ClientConnected)
+            return
+        event.machine.remove(ss.Provided)
+
+    def provided_end(self, event: Event[Any]) -> None:
+        """The lease is over: nobody may come in with its ticket, and who is in must go."""
+        self.tickets.clear()
+        for session in self._public.sessions:
+            session.close(0, "the lease is over")
+
+    def client_connected_end(self, event: Event[Any]) -> None:
+        """A client that is gone does not come back: its lease ends."""
+        event.machine.remove(ss.Provided)
+
+    # -- payloads, maintenance -----------------------------------------------------------------
+
+    def client_send_payload_state(self, event: Event[ClientSendPayloadArgs]) -> None:
+        """Send a payload to the client."""
+        event.machine.remove(ss.ClientSendPayload)
+        if self.client is not None:
+            self.client.send_payload_nowait(event.data.name, event.data.data)
+
+    def healthcheck_state(self, event: Event[Any]) -> None:
+        """That this runs is the answer: the loop of the machine is alive."""
+        event.machine.remove(ss.Healthcheck)
+
+    async def draining_state(self, event: Event[Any]) -> None:
+        """Finish the work in progress, at most ``drain`` seconds, then end."""
+        with anyio.move_on_after(self.settings.drain):
+            await event.machine.when_not(ss.Working)
+        event.machine.remove(ss.Start)
+
+
+@dataclass(slots=True)
+class _Job:
+    id: int
+    data: bytes
+    deadline: float | None
+    scope: anyio.CancelScope | None = None
+    unwanted: bool = False
+
+
+class FunctionWorker(Worker):
+    """A worker whose work is one function: see :class:`FunctionRunner`.
+
+    Args:
+        function: called with the decoded input; what it returns is the result.
+    """
+
+    def __init__(self, settings: WorkerSettings, function: Callable[[Any], Any]) -> None:
+        super().__init__(settings)
+        self._runner = FunctionRunner(function)
+        self._jobs: deque[_Job] = deque()
+        self._current: _Job | None = None
+
+    def work_requested_state(self, event: Event[WorkRequestedArgs]) -> None:
+        """Put the job in line; ``Working`` is active as long as there is one."""
+        args = event.args
+        job = _Job(args["id"], args["input"], args.get("deadline"))
+        if event.machine.is_active(ss.Draining):
+            self._answer(WorkResult(job.id, REFUSED, message="the worker is draining"))
+            return
+        self._jobs.append(job)
+        if not event.machine.is_active(ss.Working):
+            event.machine.add(ss.Working)
+
+    async def working_state(self, event: Event[Any]) -> None:
+        """Run the jobs in line, one after the other."""
+        while self._jobs:
+            job = self._current = self._jobs.popleft()
+            with anyio.CancelScope() as job.scope:
+                result = await self._runner.run(job.id, job.data, job.deadline)
+                if not job.unwanted:
+                    self._answer(result)
+                    # The result must be out before the next job begins: then, should this process
+                    # die, the client knows which one job it was at.
+                    if self.client is not None:
+                        await self.client.flushed()
+                if result.status == TIMEOUT and not self._runner.interruptible:
+                    # Its thread is still busy with it and cannot be stopped: this process must go.
+                    self._refuse_waiting()
+                    event.machine.add_error(TimeoutError(result.message), ss.ErrWorkTimeout)
+                    event.machine.add(ss.Draining)
+            self._current = None
+        event.machine.remove([ss.WorkRequested, ss.Working])
+
+    def work_cancel_state(self, event: Event[WorkCancelArgs]) -> None:
+        """Drop a waiting job; cancel a running one if that is possible, else ignore its result."""
+        event.machine.remove(ss.WorkCancel)
+        wanted = event.data.id
+        for job in self._jobs:
+            if job.id == wanted:
+                self._jobs.remove(job)
+                return
+        if self._current is not None and self._current.id == wanted:
+            self._abandon(self._current)
+
+    def client_connected_end(self, event: Event[Any]) -> None:
+        """Nobody wants the results any more. A plain function must end before the next client comes."""
+        self._jobs.clear()
+        if self._current is None:
+            event.machine.remove(ss.Provided)
+            return
+        self._abandon(self._current)
+
+    def working_end(self, event: Event[Any]) -> None:
+        """The last job is done: if its client is gone, so is the lease."""
+        if event.machine.is_inactive(ss.ClientConnected):
+            event.machine.remove(ss.Provided)
+
+    def _abandon(self, job: _Job) -> None:
+        job.unwanted = True
+        if self._runner.interruptible and job.scope is not None:
+            job.scope.cancel()
+
+    def _refuse_waiting(self) -> None:
+        while self._jobs:
+            self._answer(WorkResult(self._jobs.popleft().id, REFUSED, message="the worker is draining"))
+
+    def draining_state(self, event: Event[Any]) -> Any:
+        """Give back what has not begun, then as the base class."""
+        self._refuse_waiting()
+        return super().draining_state(event)
+
+    def _answer(self, result: WorkResult) -> None:
+        if self.client is not None:
+            # A client that is gone, or does not read, is noticed by its session.
+            with suppress(RpcError):
+                self.client.send_payload_nowait(RESULT, result.encode())
