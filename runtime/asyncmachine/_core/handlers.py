@@ -76,7 +76,10 @@ class Handlers:
         """
         found: list[tuple[tuple[str, int, int], Bound]] = []
         for name in dir(handlers):
-            if name.startswith("_") or not callable(handler := getattr(handlers, name)):
+            if name.startswith("_") or isinstance(getattr(type(handlers), name, None), property):
+                continue  # asking a property could run anything
+            handler = getattr(handlers, name)
+            if not callable(handler):
                 continue
             key = self._parse(name)
             if key is None:
