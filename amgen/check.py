@@ -6,7 +6,10 @@ problems get their places. The rest are rules that only make sense at compile ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from amgen.errors import Related, Report, Span
 from amgen.model import RELATIONS, Relation, SchemaModel, StateModel
@@ -85,10 +88,10 @@ def run(model: SchemaModel, report: Report) -> None:
     _letter_case(model, report)
     _pair_handlers(model, report)
     if not any(p.kind in ("unknown-state", "require-cycle") for p in problems):
-        closures = _closures(model)
-        _never_active(model, closures, report)
-        _blocked_auto(model, closures, report)
-        _error_states(model, closures, report)
+        needs = _Needs.of(model)
+        _never_active(model, needs, report)
+        _blocked_auto(model, needs, report)
+        _error_states(model, needs, report)
         _escalation(model, report)
     _says_nothing(model, report)
     _undocumented(model, report)
@@ -129,8 +132,43 @@ def _span(state: StateModel, relation: str, target: str) -> Span:
     return state.places.get(relation, state.span)
 
 
-def _closures(model: SchemaModel) -> dict[str, tuple[str, ...]]:
-    return {name: _closure(model, [name], "require") for name in model.states}
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """Bit masks by state, over Require: all it needs, itself included, and all that these remove."""
+
+    index: Mapping[str, int]
+    needed: Mapping[str, int]
+    removed: Mapping[str, int]
+
+    @classmethod
+    def of(cls, model: SchemaModel) -> _Needs:
+        """Compute them; Require must have no cycle."""
+        index = {name: i for i, name in enumerate(model.states)}
+        needed: dict[str, int] = {}
+        removed: dict[str, int] = {}
+        stack = list(model.states)[::-1]
+        while stack:
+            name = stack[-1]
+            targets = model.states[name].targets("require")
+            if name not in needed and (waiting := [t for t in targets if t not in needed]):
+                stack += waiting
+                continue
+            stack.pop()
+            if name not in needed:
+                own = [
+                    t
+                    for t in model.states[name].targets("remove")
+                    if t not in model.states[name].targets("add")
+                ]
+                needed[name] = reduce(or_, (needed[t] for t in targets), 1 << index[name])
+                removed[name] = reduce(
+                    or_, [*(removed[t] for t in targets), *(1 << index[r] for r in own if r != name)], 0
+                )
+        return cls(index, needed, removed)
+
+    def needs(self, name: str, other: str) -> bool:
+        """Whether *name* is only active while *other* is."""
+        return bool(self.needed[name] >> self.index[other] & 1)
 
 
 def _closure(model: SchemaModel, names: Iterable[str], relation: Relation) -> tuple[str, ...]:
@@ -173,43 +211,44 @@ def _pair_handlers(model: SchemaModel, report: Report) -> None:
                 report.error("AM305", text, model.states[name].span)
 
 
-def _never_active(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+def _never_active(model: SchemaModel, needs: _Needs, report: Report) -> None:
     """A state that needs two states which exclude each other."""
     for name, state in model.states.items():
-        needed = set(closures[name])
-        for one in closures[name]:
-            for other in model.states[one].targets("remove"):
-                direct = one == name and other in state.targets("require")
-                if (
-                    other in needed
-                    and other != one
-                    and other not in model.states[one].targets("add")
-                    and not direct
-                ):
-                    text = (
-                        f"{name} can never be active: it needs {one} and {other}, and {one} removes {other}"
-                    )
-                    place = Related(_span(model.states[one], "remove", other), f"{one} removes {other} here")
-                    report.error("AM309", text, state.span, place)
+        if not needs.needed[name] & needs.removed[name]:
+            continue
+        for one, other in _exclusive(model, name):
+            if one == name and other in state.targets("require"):
+                continue  # AM302 says so
+            text = f"{name} can never be active: it needs {one} and {other}, and {one} removes {other}"
+            place = Related(_span(model.states[one], "remove", other), f"{one} removes {other} here")
+            report.error("AM309", text, state.span, place)
 
 
-def _blocked_auto(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+def _exclusive(model: SchemaModel, name: str) -> Iterator[tuple[str, str]]:
+    needed = dict.fromkeys(_closure(model, [name], "require"))
+    for one in needed:
+        state = model.states[one]
+        yield from (
+            (one, r) for r in state.targets("remove") if r in needed and r not in (one, *state.targets("add"))
+        )
+
+
+def _blocked_auto(model: SchemaModel, needs: _Needs, report: Report) -> None:
     """An auto state which another auto state, active whenever it could be, removes."""
-    autos = [s for s in model.states.values() if s.auto]
-    for state in autos:
-        for other in autos:
-            blocks = state.name in other.targets("remove") and other.name not in state.targets("remove")
-            always = set(other.targets("require")) <= set(closures[state.name]) - {state.name}
-            if blocks and always and other is not state:
+    for other in (s for s in model.states.values() if s.auto):
+        for name in other.targets("remove"):
+            state = model.states[name]
+            always = all(r != name and needs.needs(name, r) for r in other.targets("require"))
+            if state.auto and always and name != other.name and other.name not in state.targets("remove"):
                 text = f"auto state {state.name} is always blocked by auto state {other.name}"
                 place = Related(_span(other, "remove", state.name), f"{other.name} removes it here")
                 report.warn("AM314", text, state.span, place)
 
 
-def _error_states(model: SchemaModel, closures: Mapping[str, tuple[str, ...]], report: Report) -> None:
+def _error_states(model: SchemaModel, needs: _Needs, report: Report) -> None:
     for name, state in model.states.items():
         is_error = name.startswith("Err") and (name[3:4].isupper() or name == "Err")
-        if is_error and EXCEPTION not in closures[name]:
+        if is_error and not needs.needs(name, EXCEPTION):
             report.warn("AM310", f"error state {name} should require {EXCEPTION}", state.span)
 
 

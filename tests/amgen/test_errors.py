@@ -1,0 +1,68 @@
+"""Diagnostics as text and data."""
+
+from __future__ import annotations
+
+from amgen.errors import Diagnostic, Related, Report, Span, as_github, as_json, as_text, moved
+
+FOUND = Diagnostic(
+    "AM301", "no 'X', 100%\n", Span("a.yaml", 2, 5, 3), (Related(Span("b.yaml", 1, 1, 99), "here"),)
+)
+
+
+def test_text_shows_line_and_caret() -> None:
+    assert as_text(FOUND, {"a.yaml": "one\n\tx: abc\n", "b.yaml": "short\n"}).split("\n") == [
+        "a.yaml:2:5: error[AM301]: no 'X', 100%",
+        "",
+        " 2 |  x: abc",
+        "   |     ^^^",
+        "b.yaml:1:1: note: here",
+        " 1 | short",
+        "   | ^^^^^",
+    ]
+
+
+def test_text_without_source_is_fine() -> None:
+    assert as_text(FOUND, {}).split("\n") == [
+        "a.yaml:2:5: error[AM301]: no 'X', 100%",
+        "",
+        "b.yaml:1:1: note: here",
+    ]
+
+
+def test_long_lines_are_shown_around_their_column() -> None:
+    found = Diagnostic("AM101", "m", Span("a.yaml", 1, 1001, 1))
+    lines = as_text(found, {"a.yaml": "x" * 1000 + "Y" + "z" * 1000}).split("\n")
+    assert lines[1][lines[2].index("^")] == "Y"
+    assert len(lines[1]) < 130
+
+
+def test_github_escapes() -> None:
+    assert as_github(FOUND) == "::error file=a.yaml,line=2,col=5,title=AM301::no 'X'%2C 100%25%0A"
+
+
+def test_json_has_all_fields() -> None:
+    assert as_json(FOUND) == {
+        "code": "AM301",
+        "severity": "error",
+        "message": "no 'X', 100%\n",
+        "path": "a.yaml",
+        "line": 2,
+        "column": 5,
+        "related": [{"message": "here", "path": "b.yaml", "line": 1, "column": 1}],
+    }
+
+
+def test_moved_changes_all_paths() -> None:
+    there = moved(FOUND, lambda path: f"x/{path}")
+    assert (there.span.path, there.related[0].span.path) == ("x/a.yaml", "x/b.yaml")
+
+
+def test_a_report_is_sorted_and_has_each_thing_once() -> None:
+    report = Report()
+    report.warn("AM311", "w", Span("b", 1))
+    assert not report.failed
+    for _ in range(2):
+        report.error("AM301", "e", Span("a", 10))
+    report.error("AM301", "e", Span("a", 9))
+    assert [(d.code, d.span.line) for d in report.sorted()] == [("AM301", 9), ("AM301", 10), ("AM311", 1)]
+    assert (report.failed, report.errors) == (True, 2)
