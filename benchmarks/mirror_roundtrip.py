@@ -26,11 +26,10 @@ from asyncmachine.rpc.server import Server
 from asyncmachine.schema import Schema, State
 
 ANY = {"client": ("add", "remove", "read")}
-SCHEMA = Schema(
-    "Bench", {f"S{n}": State(multi=n == 0, rpc=ANY) for n in range(50)}, roles=("client",)
-)
-WARM_UP = 500
+SCHEMA = Schema("Bench", {f"S{n}": State(multi=n == 0, rpc=ANY) for n in range(50)}, roles=("client",))
 WINDOW = 100
+BLOCKS = 10
+MESSAGE = [20, 1000, 1000, 1000, 0, [3], None, 0, 3000]
 
 
 def frames(buffer: bytearray) -> list[Any]:
@@ -48,11 +47,13 @@ def frames(buffer: bytearray) -> list[Any]:
 
 
 def packed(value: object) -> bytes:
+    """One frame."""
     body = cbor2.dumps(value)
     return len(body).to_bytes(4, "big") + b"\0" + body
 
 
 async def echo(stream: Any) -> None:
+    """Send back what comes, until the end."""
     buffer = bytearray()
     try:
         while True:
@@ -77,9 +78,7 @@ async def serve() -> None:
 
 
 async def timed(call: Callable[[], Awaitable[object]], rounds: int) -> list[float]:
-    """Microseconds of each call, after a warm-up."""
-    for _ in range(WARM_UP):
-        await call()
+    """Microseconds of each call."""
     found: list[float] = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -88,56 +87,61 @@ async def timed(call: Callable[[], Awaitable[object]], rounds: int) -> list[floa
     return found
 
 
-def show(name: str, found: list[float]) -> float:
-    p50 = statistics.median(found)
-    p99 = statistics.quantiles(found, n=100)[98]
-    print(f"{name:34} p50 {p50:7.1f} us   p99 {p99:7.1f} us")
-    return p50
+class Echo:
+    """The peer that mutations are compared with."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+
+    async def once(self) -> None:
+        """One message there and back."""
+        await self.burst(1)
+
+    async def burst(self, count: int) -> None:
+        """So many messages in one write; until all are back."""
+        await self._stream.send(b"".join([packed(MESSAGE) for _ in range(count)]))
+        while count:
+            self._buffer += await self._stream.receive()
+            count -= len(frames(self._buffer))
 
 
-async def echo_rates(port: int, rounds: int) -> tuple[list[float], float]:
-    """Times of single echoes, and echoes a second with ``WINDOW`` in flight."""
-    stream = await anyio.connect_tcp("127.0.0.1", port)
-    buffer = bytearray()
-    message = [20, 1000, 1000, 1000, 0, [3], None, 0, 3000]
+async def compare(echo: Echo, mirror: Any, rounds: int) -> None:
+    """Blocks of each in turn, so that a slow moment of the computer hits all alike."""
 
-    async def once() -> None:
-        await stream.send(packed(message))
-        while not frames(buffer):
-            buffer.extend(await stream.receive())
+    async def pipelined() -> None:
+        replies = [mirror.add("S0") for _ in range(WINDOW)]
+        for reply in replies:
+            await reply
 
-    async with stream:
-        single = await timed(once, rounds)
-        began = time.perf_counter()
-        for _ in range(rounds // WINDOW):
-            await stream.send(b"".join([packed(message) for _ in range(WINDOW)]))
-            left = WINDOW
-            while left:
-                buffer.extend(await stream.receive())
-                left -= len(frames(buffer))
-        return single, rounds / (time.perf_counter() - began)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "raw anyio CBOR echo": echo.once,
+        "await mirror.toggle('S1')": lambda: mirror.toggle("S1"),
+        "await mirror.add('S0')": lambda: mirror.add("S0"),
+        f"echo, {WINDOW} in flight": lambda: echo.burst(WINDOW),
+        f"mirror.add, {WINDOW} in flight": pipelined,
+    }
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for block in range(-1, BLOCKS):
+        for name, call in calls.items():
+            each = WINDOW if "flight" in name else 1
+            times = await timed(call, max(1, rounds // BLOCKS // each))
+            if block >= 0:  # the first one warms up
+                found[name] += [t / each for t in times]
+    floor = 0.0
+    for name, times in found.items():
+        p50 = statistics.median(times)
+        p99 = statistics.quantiles(times, n=100)[98]
+        floor = p50 if "echo" in name else floor
+        print(f"{name:30} p50 {p50:7.1f} us   p99 {p99:7.1f} us   {p50 / floor:5.2f} x")
 
 
 async def measure(echo_port: int, port: int, rounds: int) -> None:
-    single, echo_rate = await echo_rates(echo_port, rounds)
-    floor = show("raw anyio CBOR echo", single)
+    """Connect to both and compare."""
     client = Client(tcp("127.0.0.1", port), SCHEMA, client_id="bench")
-    async with anyio.create_task_group() as tasks:
+    async with await anyio.connect_tcp("127.0.0.1", echo_port) as stream, anyio.create_task_group() as tasks:
         tasks.start_soon(client.run)
-        mirror = await client.ready()
-        for name, call in (
-            ("await mirror.toggle('S1')", lambda: mirror.toggle("S1")),
-            ("await mirror.add('S0'), Multi", lambda: mirror.add("S0")),
-        ):
-            p50 = show(name, await timed(call, rounds))
-            print(f"{'':34} ratio {p50 / floor:.2f}")
-        began = time.perf_counter()
-        for _ in range(rounds // WINDOW):
-            replies = [mirror.add("S0") for _ in range(WINDOW)]
-            for reply in replies:
-                await reply
-        rate = rounds / (time.perf_counter() - began)
-        print(f"{WINDOW} in flight: echo {echo_rate:,.0f}/s, mutations {rate:,.0f}/s, ratio {rate / echo_rate:.2f}")
+        await compare(Echo(stream), await client.ready(), rounds)
         client.stop()
 
 

@@ -56,7 +56,7 @@ def _deny(*_: object) -> Any:
     raise CborError("tags are not allowed")
 
 
-_DENY = dict.fromkeys(_TAGS, _deny)
+_DENY: dict[int, Any] = dict.fromkeys(_TAGS, _deny)
 
 
 def scan(data: bytes, *, max_items: int = MAX_ITEMS, max_depth: int = MAX_DEPTH) -> int:

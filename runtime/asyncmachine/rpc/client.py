@@ -17,13 +17,13 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import anyio
-from amstates.rpc_client import RPC_CLIENT_SCHEMA
-from amstates.rpc_client import RpcClientStates as S
 from anyio.abc import SocketStream, TaskStatus, UNIXSocketStream
 
+from amstates.rpc_client import RPC_CLIENT_SCHEMA
+from amstates.rpc_client import RpcClientStates as S
 from asyncmachine.api import Result
 from asyncmachine.errors import NotConnected, ProtocolError, Refused, RpcError
 from asyncmachine.machine import Machine
@@ -37,11 +37,30 @@ from asyncmachine.rpc.transport import LOST, Stream, jitter, new_id
 from asyncmachine.rpc.upstream import Consumer, Identity, Upstream
 from asyncmachine.schema import Schema
 
-__all__ = ["Client", "Payload", "from_socket", "tcp", "unix"]
+__all__ = ["Client", "ClientOptions", "Payload", "from_socket", "tcp", "unix"]
 
 log = logging.getLogger("asyncmachine.rpc")
 
 Connect = Callable[[], Awaitable[Stream]]
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keyword arguments of :class:`Client`, all optional.
+
+    Attributes:
+        config: default :data:`~asyncmachine.rpc.config.DEFAULTS`.
+        ticket: 32 bytes, good for one session, where the server asks for one.
+        kind: the kind of machine that is expected; "" for any, the default.
+        on_payload: called with each payload; ``False`` rejects it. It must not block. An error in it is
+            logged, and rejects the payload too.
+        reconnect: connect again when the connection is lost, with full jitter; default True.
+    """
+
+    config: RpcConfig
+    ticket: bytes | None
+    kind: str
+    on_payload: Consumer | None
+    reconnect: bool
 
 
 class Client:
@@ -51,11 +70,7 @@ class Client:
         connect: opens a stream; called for each attempt. See :func:`tcp`, :func:`unix`, :func:`from_socket`.
         schema: of the remote machine; must have the same digest there.
         client_id: who this is; at most 255 characters.
-        ticket: 32 bytes, good for one session, where the server asks for one.
-        kind: the kind of machine that is expected; "" for any.
-        on_payload: called with each payload; ``False`` rejects it. It must not block. An error in it is
-            logged, and rejects the payload too.
-        reconnect: connect again when the connection is lost, with full jitter.
+        options: see :class:`ClientOptions`.
 
     Attributes:
         machine: the mirror.
@@ -68,13 +83,10 @@ class Client:
         connect: Connect,
         schema: Schema,
         *,
-        config: RpcConfig = DEFAULTS,
         client_id: str,
-        ticket: bytes | None = None,
-        kind: str = "",
-        on_payload: Consumer | None = None,
-        reconnect: bool = True,
+        **options: Unpack[ClientOptions],
     ) -> None:
+        config = options.get("config", DEFAULTS)
         if not 0 < len(client_id) <= config.limits.text:
             raise RpcError(f"client_id {client_id[:40]!r}: must have 1 to {config.limits.text} characters")
         self.config = config
@@ -82,9 +94,9 @@ class Client:
         self.machine = NetMachine(schema, f"mirror-{client_id}", self._call)
         self.error: RpcError | None = None
         self._connect = connect
-        self._identity = Identity(client_id, new_id(16), ticket, kind)
-        self._on_payload = on_payload
-        self._reconnect = reconnect
+        self._identity = Identity(client_id, new_id(16), options.get("ticket"), options.get("kind", ""))
+        self._on_payload = options.get("on_payload")
+        self._reconnect = options.get("reconnect", True)
         self._session: Upstream | None = None
         self._stopping = False
         self._started = False
@@ -169,9 +181,7 @@ class Client:
             if opened_for:
                 trying_since = now
                 attempt = 0 if opened_for >= config.stable else attempt
-            if self._stopping or isinstance(self.error, Refused):
-                return
-            if not self._reconnect:
+            if self._over() or not self._reconnect:
                 return
             if config.retry_total is not None and now - trying_since > config.retry_total:
                 self.error = NotConnected(f"no session for {config.retry_total} s; gave up")
@@ -183,12 +193,15 @@ class Client:
             attempt += 1
             await self._pause(jitter(min(config.retry_cap, top)))
 
+    def _over(self) -> bool:
+        return self._stopping or isinstance(self.error, Refused)
+
     async def _pause(self, seconds: float) -> None:
         with anyio.CancelScope() as self._scope:
             await anyio.sleep(seconds)
 
     async def _open(self) -> Stream | None:
-        reason: str
+        reason = ""
         with anyio.CancelScope() as self._scope, anyio.move_on_after(self.config.connect_timeout) as limit:
             try:
                 return await self._connect()
@@ -197,7 +210,7 @@ class Client:
                 log.debug("%s: %s", self.machine.id, reason)
         if limit.cancelled_caught:
             reason = f"no connection within {self.config.connect_timeout} s"
-        elif self._stopping:
+        elif not reason:  # stop() was called
             return None
         self.error = NotConnected(reason)
         self.states.add_error(self.error, S.ErrConnecting)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import anyio
 from anyio.abc import SocketAttribute
@@ -27,11 +27,30 @@ from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.session import Session
 from asyncmachine.rpc.transport import Stream, accept_forever, new_id
 
-__all__ = ["Server", "Session"]
+__all__ = ["Server", "ServerOptions", "Session"]
 
 log = logging.getLogger("asyncmachine.rpc")
 
 OnSession = Callable[[Session], None]
+
+
+class ServerOptions(TypedDict, total=False):
+    """Keyword arguments of :class:`Server`, all optional.
+
+    Attributes:
+        config: default :data:`~asyncmachine.rpc.config.DEFAULTS`.
+        kind: what kind of machine this is, e.g. the name of a worker kind; default "". A client that
+            names another is refused; one that names none is not asked.
+        max_sessions: a client beyond it is told that the server is busy; default 1.
+        on_session: called with a session that is open: its client is READY.
+        on_session_end: called when it has ended, exactly once for each ``on_session``.
+    """
+
+    config: RpcConfig
+    kind: str
+    max_sessions: int
+    on_session: OnSession | None
+    on_session_end: OnSession | None
 
 
 class Server(Tracer):
@@ -40,33 +59,19 @@ class Server(Tracer):
     Args:
         source: the machine. It is traced as long as a session is open.
         acl: who may come in, and as what.
-        kind: what kind of machine this is, e.g. the name of a worker kind. A client that names
-            another is refused; one that names none is not asked.
-        max_sessions: a client beyond it is told that the server is busy.
-        on_session: called with a session that is open: its client is READY.
-        on_session_end: called when it has ended, exactly once for each ``on_session``.
+        options: see :class:`ServerOptions`.
     """
 
-    def __init__(
-        self,
-        source: Machine,
-        acl: Acl,
-        *,
-        config: RpcConfig = DEFAULTS,
-        kind: str = "",
-        max_sessions: int = 1,
-        on_session: OnSession | None = None,
-        on_session_end: OnSession | None = None,
-    ) -> None:
+    def __init__(self, source: Machine, acl: Acl, **options: Unpack[ServerOptions]) -> None:
         self.source = source
         self.acl = acl
-        self.config = config
-        self.kind = kind
-        self.max_sessions = max_sessions
+        self.config = options.get("config", DEFAULTS)
+        self.kind = options.get("kind", "")
+        self.max_sessions = options.get("max_sessions", 1)
         self.epoch = int.from_bytes(new_id(8), "big")
         self.ver = 1
-        self._on_session = on_session
-        self._on_session_end = on_session_end
+        self._on_session = options.get("on_session")
+        self._on_session_end = options.get("on_session_end")
         self._sessions: dict[Session, None] = {}  # admitted
         self._unaware: dict[Session, None] = {}  # open, and not told yet that the clock moved
         self._unauthenticated = 0

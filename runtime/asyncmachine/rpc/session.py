@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from asyncmachine.errors import DeliveryError, NotConnected, RemoteError
+from asyncmachine.errors import DeliveryError, NotConnected, RemoteError, RpcError
 from asyncmachine.rpc.acl import Rights
 from asyncmachine.rpc.outbox import Outbox
 from asyncmachine.rpc.protocol.clocksync import pack_diff, pack_ticks
@@ -222,7 +222,8 @@ class Session:
 
     def _admit(self, auth: Auth, now: float) -> None:
         server, hello = self._server, self._hello
-        assert hello is not None, "the transition table lets no AUTH in before HELLO"
+        if hello is None:
+            raise RpcError("AUTH before HELLO: the transition table is wrong")
         if not server.acl.check(hello.client_id, auth.proof, now):
             self._refuse(f"client {hello.client_id!r} has no valid ticket", now)
             return

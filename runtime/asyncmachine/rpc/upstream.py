@@ -11,7 +11,7 @@ import anyio
 
 from asyncmachine.api import EXECUTED
 from asyncmachine.api import Result as Outcome
-from asyncmachine.errors import NotConnected, RemoteError
+from asyncmachine.errors import NotConnected, RemoteError, RpcError
 from asyncmachine.rpc.acl import NONE, TICKET
 from asyncmachine.rpc.args import encode_args
 from asyncmachine.rpc.calls import Calls
@@ -109,7 +109,8 @@ class Upstream:
             )
         )
         await self._link.run()
-        assert self.closed is not None, "a link tells of its end"
+        if self.closed is None:
+            raise RpcError("a link ended without saying so")
         return self.closed
 
     def close(self, code: int, text: str) -> None:
@@ -200,7 +201,8 @@ class Upstream:
 
     def _install(self, event: Installed, now: float) -> None:
         welcome = self._welcome
-        assert welcome is not None, "the transition table lets no SNAPSHOT in before WELCOME"
+        if welcome is None:
+            raise RpcError("SNAPSHOT before WELCOME: the transition table is wrong")
         self._mirror.install(event.ticks, welcome, self._conn)
         if self.opened_at is None:
             self._conn.send(Ready(self._conn.mirror.ver))
