@@ -1,0 +1,72 @@
+"""Type checkers accept the right uses of generated code, and refuse each of the wrong ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+FILES = sorted(p for p in HERE.glob("*.py") if not p.name.startswith("test_"))
+CASES = sorted((REPOSITORY / "tests" / "cases").glob("*/expected/*.py"))
+
+
+def wanted() -> dict[str, set[int]]:
+    """File -> lines that must be refused."""
+    return {
+        path.name: {
+            n
+            for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+            if line.endswith("# expect-type-error")
+        }
+        for path in FILES
+    }
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(180)
+def test_mypy() -> None:
+    found: dict[str, set[int]] = {path.name: set() for path in FILES}
+    output = run(
+        sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", *FILES
+    )
+    for line in output.splitlines():
+        match = re.match(r"(.*?):(\d+): error: ", line)
+        if match:
+            assert Path(match[1]).name in found, line
+            found[Path(match[1]).name].add(int(match[2]))
+    assert found == wanted(), output
+
+
+@pytest.mark.timeout(180)
+def test_pyright() -> None:
+    found: dict[str, set[int]] = {path.name: set() for path in FILES}
+    output = json.loads(run(sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error", *FILES))
+    for diagnostic in output["generalDiagnostics"]:
+        assert Path(diagnostic["file"]).name in found, diagnostic
+        found[Path(diagnostic["file"]).name].add(diagnostic["range"]["start"]["line"] + 1)
+    assert found == wanted(), output
+
+
+@pytest.mark.timeout(180)
+def test_golden_modules_are_clean() -> None:
+    """Modules made from unusual schemas pass what the committed ones pass."""
+    assert run(sys.executable, "-m", "ruff", "format", "--check", *CASES).endswith("already formatted\n")
+    rules = "E,F,W,I,UP,B,Q,RUF,SIM,ISC"
+    assert run(sys.executable, "-m", "ruff", "check", "--select", rules, *CASES) == "All checks passed!\n"
+    folders = {path.parent for path in CASES}
+    for folder in sorted(folders):
+        output = run(
+            sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *sorted(folder.glob("*.py"))
+        )
+        assert output == ""
