@@ -30,7 +30,7 @@ from rich.progress import (
 )
 
 from asyncmachine._perform import TaskOwner
-from asyncmachine.cli.pools import check_target, function_pool, load_path
+from asyncmachine.cli.pools import check_target, fixed_size, function_pool, load_path
 from asyncmachine.errors import AsyncMachineError, WorkError
 from asyncmachine.node.client import NodeClient, parse_address
 from asyncmachine.node.fleet import FleetConfig, Outcome
@@ -196,7 +196,7 @@ async def _map(job: _Job, progress: Progress, bar: TaskID) -> None:
         pool: Supervisor | None = None
         address = job.supervisor
         if address is None:
-            pool = await stack.enter_async_context(function_pool(job.target, workers=job.workers))
+            pool = await stack.enter_async_context(function_pool(job.target, config=fixed_size(job.workers)))
             address = pool.address
         client = await stack.enter_async_context(NodeClient([address], kind=job.target))
         try:

@@ -54,7 +54,7 @@ def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, wa
 
 
 async def _supervise(target: str, host: str, port: int, config: PoolConfig) -> int:
-    pool = function_pool(target, workers=config.max, host=host, port=port, pool=config)
+    pool = function_pool(target, config=config, host=host, port=port)
     try:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with pool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from asyncmachine.node.config import PoolConfig
+from asyncmachine.node.config import PoolConfig, WorkerSpec
 from asyncmachine.node.functions import load_function
 from asyncmachine.node.launchers.process import ProcessLauncher
 from asyncmachine.node.supervisor import Supervisor
 
-__all__ = ["check_target", "function_pool", "load_path"]
+__all__ = ["check_target", "fixed_size", "function_pool", "load_path"]
 
 
 def load_path() -> None:
@@ -26,15 +26,24 @@ def check_target(target: str) -> None:
 
 
 def function_pool(
-    target: str, *, workers: int, host: str = "127.0.0.1", port: int = 0, pool: PoolConfig | None = None
+    target: str,
+    *,
+    config: PoolConfig,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    folder: str | None = None,
 ) -> Supervisor:
-    """A supervisor, not yet entered, of workers that run the function *target*."""
-    config = pool or PoolConfig(min=workers, max=workers, warm=0, max_client_workers=max(workers, 10))
-    return Supervisor(
-        ProcessLauncher(),
-        [sys.executable, "-m", "asyncmachine.cli.worker", target],
-        kind=target,
-        config=config,
-        host=host,
-        port=port,
-    )
+    """A supervisor of workers that run an importable function, each in a process of this machine.
+
+    Args:
+        target: ``package.module:function``; also the kind of the pool.
+        folder: the workers start there, and import from there; None: the current one.
+    """
+    argv = (sys.executable, "-m", "asyncmachine.cli.worker", target)
+    spec = WorkerSpec(kind=target, argv=argv, cwd=folder)
+    return Supervisor(ProcessLauncher(), spec, config=config, host=host, port=port)
+
+
+def fixed_size(workers: int) -> PoolConfig:
+    """A pool of exactly so many workers, all of which one client may hold."""
+    return PoolConfig(min=workers, max=workers, warm=0, max_client_workers=max(workers, 10))

@@ -12,7 +12,6 @@ import os
 import random
 import secrets
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -67,8 +66,7 @@ class Supervisor(SupervisorHandlers):
 
     Args:
         launcher: starts worker processes.
-        command: of a worker; ``--id``, ``--kind``, ``--run-dir`` and ``--drain`` are appended.
-        kind: name of the work that the workers do.
+        spec: of its workers; ``--id``, ``--kind``, ``--run-dir`` and ``--drain`` are appended to argv.
         host: loopback address of the public port. Clients are not authenticated in this release,
             so nothing else is accepted.
         port: 0 for any free one; see :attr:`address`.
@@ -86,9 +84,8 @@ class Supervisor(SupervisorHandlers):
     def __init__(
         self,
         launcher: Launcher,
-        command: Sequence[str],
+        spec: WorkerSpec,
         *,
-        kind: str,
         config: PoolConfig | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -96,7 +93,7 @@ class Supervisor(SupervisorHandlers):
     ) -> None:
         if host not in ("127.0.0.1", "::1", "localhost"):
             raise NodeError(f"host is {host!r}: without authentication only a loopback address may be used")
-        self.kind = kind
+        self.kind = spec.kind
         self.config = config or PoolConfig()
         self.started = self.lost = 0
         self.members: dict[str, PoolMember] = {}
@@ -105,7 +102,7 @@ class Supervisor(SupervisorHandlers):
         self.server = Server(
             self.machine,
             Acl.open("client"),
-            kind=kind,
+            kind=spec.kind,
             config=RpcConfig(interval=0.02),
             max_sessions=_MAX_SESSIONS,
             on_session=lambda session: self._client_state(ss.ClientConnected),
@@ -113,7 +110,7 @@ class Supervisor(SupervisorHandlers):
         )
         self.desk = Desk(self)
         self._launcher = launcher
-        self._command = tuple(command)
+        self._spec = spec
         self.schema = schema
         self._host, self._port = host, port
         self._folder = tempfile.TemporaryDirectory(prefix="asyncmachine-")
@@ -316,15 +313,12 @@ class Supervisor(SupervisorHandlers):
     def _launch(self, now: float) -> None:
         self.started += 1
         worker = f"w{self.started}"
-        spec = WorkerSpec(
-            kind=self.kind,
-            argv=(
-                *self._command,
-                *("--id", worker, "--kind", self.kind),
-                *("--run-dir", self._folder.name, "--drain", str(self.config.drain)),
-            ),
+        options = ("--id", worker, "--kind", self.kind)
+        places = ("--run-dir", self._folder.name, "--drain", str(self.config.drain))
+        spec = replace(
+            self._spec.named(worker),
+            argv=(*self._spec.argv, *options, *places),
             digest=self.schema.digest,
-            worker=worker,
             drain=self.config.drain,
         )
         self.members[worker] = PoolMember(spec, self._launcher, self.schema, self.config, self._changed)
