@@ -79,7 +79,7 @@ _FORMAT = click.option(
 @_OUTPUT
 @_FORMAT
 @click.option("--force", is_flag=True, help="Overwrite files that were edited by hand or are not ours.")
-def compile_command(schemas: Path | None, output: Path | None, style: str, force: bool) -> int:
+def _compile_command(schemas: Path | None, output: Path | None, style: str, force: bool) -> int:
     """Compile SCHEMAS, a folder or one file, to Python modules."""
     config = Config.load(Path.cwd(), schemas, output)
     outcome = _run(config)
@@ -103,7 +103,7 @@ def compile_command(schemas: Path | None, output: Path | None, style: str, force
 @_SCHEMAS
 @_OUTPUT
 @_FORMAT
-def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
+def _check_command(schemas: Path | None, output: Path | None, style: str) -> int:
     """Say whether the generated modules are as SCHEMAS would be compiled now. Writes nothing."""
     config = Config.load(Path.cwd(), schemas, output)
     outcome = _run(config)
@@ -126,7 +126,7 @@ def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
 @click.option(
     "--schemas", type=click.Path(exists=True, path_type=Path), help="Folder of schemas, or one file."
 )
-def explain_command(state: str, machine: str | None, schemas: Path | None) -> int:
+def _explain_command(state: str, machine: str | None, schemas: Path | None) -> int:
     """Show all relations of STATE, both ways, with the lines that say so."""
     config, outcome = _loaded(schemas)
     chosen = [c for c in outcome.compiled.values() if machine in (None, c.model.name)]
@@ -152,7 +152,7 @@ def explain_command(state: str, machine: str | None, schemas: Path | None) -> in
 @click.option("--group", help="Only the states of this group.")
 @click.option("--state", help="Only this state and what is near it.")
 @click.option("--distance", type=click.IntRange(0, 20), default=1, help="How near, in relations.")
-def graph_command(
+def _graph_command(
     machine: str, schemas: Path | None, style: str, group: str | None, state: str | None, distance: int
 ) -> int:
     """Draw MACHINE as a diagram."""

@@ -59,13 +59,11 @@ def _kind(node: Node) -> str:
     return "nothing" if not node.value and node.plain else f"{node.value[:60]!r}"
 
 
-class _Parser:
-    """Reads one document; problems go to the report."""
+class _Shapes:
+    """Reads values of one shape each; problems go to the report."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
-
-    # -- shapes ---------------------------------------------------------------------------------
 
     def wrong(self, what: str, wanted: str, node: Node) -> None:
         self.report.error("AM101", f"{what} must be {wanted}, not {_kind(node)}", node.span)
@@ -139,7 +137,9 @@ class _Parser:
             return None
         return Name(node.value, node.span)
 
-    # -- the document ---------------------------------------------------------------------------
+
+class _Parser(_Shapes):
+    """Reads one document."""
 
     def document(self, root: MapNode, path: str) -> SchemaDoc | None:
         found = self.fields(root, "a schema", _ROOT_KEYS)

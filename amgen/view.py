@@ -13,6 +13,7 @@ from amgen.model import RELATIONS, ArgDoc, SchemaModel
 from asyncmachine.schema import ABI, Masks, Schema, State, snake_case
 
 __all__ = [
+    "ArgView",
     "ArgsView",
     "GraphView",
     "ModuleView",

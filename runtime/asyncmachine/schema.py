@@ -62,6 +62,7 @@ __all__ = [
     "find_problems",
     "iter_bits",
     "require_abi",
+    "schema_digest",
     "snake_case",
 ]
 
@@ -578,32 +579,26 @@ class Event(Protocol[A_co]):
     @property
     def name(self) -> str:
         """The handler's name, e.g. ``foo_state``."""
-        ...
 
     @property
     def machine(self) -> Any:
         """The machine the handler runs in."""
-        ...
 
     @property
     def args(self) -> Mapping[str, Any]:
         """Keyword arguments of the mutation, of all called states."""
-        ...
 
     @property
     def data(self) -> A_co:
         """Typed args of the handler's state. Raises ArgsError when a required one is missing."""
-        ...
 
     @property
     def transition(self) -> Any:
         """The running transition."""
-        ...
 
     @property
     def source(self) -> Any:
         """The transition, possibly of another machine, that caused this one; or None."""
-        ...
 
 
 class ResultLike(Protocol):
@@ -612,17 +607,14 @@ class ResultLike(Protocol):
     @property
     def executed(self) -> bool:
         """Accepted and applied."""
-        ...
 
     @property
     def canceled(self) -> bool:
         """Refused."""
-        ...
 
     @property
     def queued(self) -> bool:
         """Not processed yet."""
-        ...
 
     def __bool__(self) -> bool: ...
 
@@ -636,15 +628,12 @@ class ClockLike(Protocol):
 
     def is_active(self, *states: str) -> bool:
         """Whether all of *states* were active at that moment."""
-        ...
 
     def active_states(self) -> tuple[str, ...]:
         """Names of the active states, in index order."""
-        ...
 
     def as_dict(self) -> dict[str, int]:
         """State name -> tick."""
-        ...
 
 
 class Facade(Protocol):
@@ -653,38 +642,29 @@ class Facade(Protocol):
     @property
     def id(self) -> str:
         """Id of the machine."""
-        ...
 
     @property
     def schema(self) -> Schema:
         """Its schema."""
-        ...
 
     @property
     def disposed(self) -> bool:
         """Whether it was disposed of."""
-        ...
 
     def clock(self) -> ClockLike:
         """Ticks of all states, now."""
-        ...
 
     def when_query(self, query: Callable[[Any], bool]) -> Awaitable[ClockLike]:
         """Wait until *query* accepts the clock."""
-        ...
 
     def when_error(self) -> Awaitable[ClockLike]:
         """Wait for ``Exception``."""
-        ...
 
     def when_disposed(self) -> Awaitable[None]:
         """Wait for the end of the machine."""
-        ...
 
     def bind(self, handlers: object) -> Any:
         """Bind the methods of *handlers* that are named after states."""
-        ...
 
     def unbind(self, handlers: object) -> None:
         """Undo :meth:`bind`."""
-        ...

@@ -14,6 +14,8 @@ from asyncmachine.schema import ClockLike, ResultLike
 
 if TYPE_CHECKING:
     from amstates.worker import WorkerState
+    from asyncmachine import api
+    from asyncmachine._core import event as core
     from asyncmachine.machine import Machine
     from asyncmachine.schema import Args, Event
 
@@ -95,6 +97,15 @@ async def reads(worker: WorkerMachine, name: WorkerState) -> None:
 def facade(machine: Machine) -> None:
     """Any machine becomes a typed one."""
     assert_type(worker_machine(machine), WorkerMachine)
+
+
+def real(event: core.Event[WorkRequestedArgs], result: api.Result, clock: api.TimeIndex) -> None:
+    """What the runtime passes is what generated code is typed with."""
+    as_event: Event[WorkRequestedArgs] = event
+    as_result: ResultLike = result
+    as_clock: ClockLike = clock
+    wrong: Event[RegisterDisposalArgs] = event  # expect-type-error
+    del as_event, as_result, as_clock, wrong
 
 
 def names() -> None:
