@@ -27,7 +27,7 @@ class Failure:
         launched: when the worker was launched.
         booted: whether it had become ready.
         workers: how many workers the pool had, with this one.
-        jitter: a random number in [0, 1]; the pause is that part of its upper bound.
+        jitter: a random number in [0, 1]: the pause lies that far between half and all of its bound.
         text: for people: which worker, and how it ended.
     """
 
@@ -49,7 +49,7 @@ class Restarts:
         boots: failed starts in a row with no success between.
         last: time of the last failure.
         not_before: no launch earlier than this.
-        broken: why the breaker is open, or an empty string.
+        broken: why the breaker is open, or an empty string; opened: since when.
         next_probe: with an open breaker, when one worker may be tried.
     """
 
@@ -59,6 +59,7 @@ class Restarts:
     last: float = NEVER
     not_before: float = NEVER
     broken: str = ""
+    opened: float = NEVER
     next_probe: float = NEVER
 
     def failed(self, failure: Failure, config: PoolConfig, now: float) -> Self:
@@ -72,7 +73,7 @@ class Restarts:
             settled = failure.booted and now - failure.launched > config.backoff_reset
             rounds = 1 if settled else rounds + 1
             pause = min(config.backoff_max, config.backoff_base * 2.0 ** min(rounds - 1, 60))
-            not_before = max(not_before, now + pause * failure.jitter)
+            not_before = max(not_before, now + pause * (1 + failure.jitter) / 2)
         boots = self.boots if failure.booted else self.boots + 1
         step = replace(self, exits=exits, rounds=rounds, boots=boots, last=now, not_before=not_before)
         return step._judge(failure, config, now)
@@ -88,15 +89,21 @@ class Restarts:
         why = f"{why}; the last: {failure.text}" if failure.text else why
         if self.broken:
             return replace(self, broken=why)
-        return replace(self, broken=why, next_probe=now + config.probe_every)
+        return replace(self, broken=why, opened=now, next_probe=now + config.probe_every)
 
     def launched(self, config: PoolConfig, now: float) -> Self:
         """After a launch; with an open breaker that was the probe."""
         return replace(self, next_probe=now + config.probe_every) if self.broken else self
 
-    def succeeded(self) -> Self:
-        """After a worker became ready: closes the breaker. The window and the pauses stay."""
-        return replace(self, boots=0, broken="", next_probe=NEVER)
+    def succeeded(self, launched: float) -> Self:
+        """After a worker became ready that was launched at that time.
+
+        Only a worker launched since the breaker opened, so the probe, closes it. The window and the
+        pauses stay.
+        """
+        if self.broken and launched <= self.opened:
+            return replace(self, boots=0)
+        return replace(self, boots=0, broken="", opened=NEVER, next_probe=NEVER)
 
     def ready_at(self) -> float:
         """Earliest time of the next launch."""
