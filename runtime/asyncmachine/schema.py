@@ -574,50 +574,40 @@ class Event(Protocol[A_co]):
     """What a handler receives; ``A_co`` is the class of the typed args of its state.
 
     The runtime's own class has more, this is what generated modules rely on.
+
+    Attributes:
+        name: the handler's name, e.g. ``foo_state``.
+        machine: the machine the handler runs in.
+        args: keyword arguments of the mutation, of all called states.
+        data: typed args of the handler's state; raises ArgsError when a required one is missing.
+        transition: the running transition.
+        source: the transition, possibly of another machine, that caused this one; or None.
     """
 
     @property
-    def name(self) -> str:
-        """The handler's name, e.g. ``foo_state``."""
-
+    def name(self) -> str: ...
     @property
-    def machine(self) -> Any:
-        """The machine the handler runs in."""
-
+    def machine(self) -> Any: ...
     @property
-    def args(self) -> Mapping[str, Any]:
-        """Keyword arguments of the mutation, of all called states."""
-
+    def args(self) -> Mapping[str, Any]: ...
     @property
-    def data(self) -> A_co:
-        """Typed args of the handler's state. Raises ArgsError when a required one is missing."""
-
+    def data(self) -> A_co: ...
     @property
-    def transition(self) -> Any:
-        """The running transition."""
-
+    def transition(self) -> Any: ...
     @property
-    def source(self) -> Any:
-        """The transition, possibly of another machine, that caused this one; or None."""
+    def source(self) -> Any: ...
 
 
 class ResultLike(Protocol):
     """What an awaited mutation gives: ``asyncmachine.api.Result``, local or remote."""
 
     @property
-    def executed(self) -> bool:
-        """Accepted and applied."""
-
+    def executed(self) -> bool: ...
     @property
-    def canceled(self) -> bool:
-        """Refused."""
-
+    def canceled(self) -> bool: ...
     @property
-    def queued(self) -> bool:
-        """Not processed yet."""
-
+    def queued(self) -> bool: ...
     def __bool__(self) -> bool: ...
-
     def __await__(self) -> Generator[Any, Any, ResultLike]: ...
 
 
@@ -625,46 +615,23 @@ class ClockLike(Protocol):
     """What an awaited wait gives: ``asyncmachine.api.TimeIndex``, a tick per state."""
 
     def __getitem__(self, state: str, /) -> int: ...
-
-    def is_active(self, *states: str) -> bool:
-        """Whether all of *states* were active at that moment."""
-
-    def active_states(self) -> tuple[str, ...]:
-        """Names of the active states, in index order."""
-
-    def as_dict(self) -> dict[str, int]:
-        """State name -> tick."""
+    def is_active(self, *states: str) -> bool: ...
+    def active_states(self) -> tuple[str, ...]: ...
+    def as_dict(self) -> dict[str, int]: ...
 
 
 class Facade(Protocol):
     """The part of a generated facade that does not depend on the schema, see ``asyncmachine.api``."""
 
     @property
-    def id(self) -> str:
-        """Id of the machine."""
-
+    def id(self) -> str: ...
     @property
-    def schema(self) -> Schema:
-        """Its schema."""
-
+    def schema(self) -> Schema: ...
     @property
-    def disposed(self) -> bool:
-        """Whether it was disposed of."""
-
-    def clock(self) -> ClockLike:
-        """Ticks of all states, now."""
-
-    def when_query(self, query: Callable[[Any], bool]) -> Awaitable[ClockLike]:
-        """Wait until *query* accepts the clock."""
-
-    def when_error(self) -> Awaitable[ClockLike]:
-        """Wait for ``Exception``."""
-
-    def when_disposed(self) -> Awaitable[None]:
-        """Wait for the end of the machine."""
-
-    def bind(self, handlers: object) -> Any:
-        """Bind the methods of *handlers* that are named after states."""
-
-    def unbind(self, handlers: object) -> None:
-        """Undo :meth:`bind`."""
+    def disposed(self) -> bool: ...
+    def clock(self) -> ClockLike: ...
+    def when_query(self, query: Callable[[Any], bool]) -> Awaitable[ClockLike]: ...
+    def when_error(self) -> Awaitable[ClockLike]: ...
+    def when_disposed(self) -> Awaitable[None]: ...
+    def bind(self, handlers: object) -> Any: ...
+    def unbind(self, handlers: object) -> None: ...
