@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from amgen import compile_tree
 from amgen.errors import Diagnostic, Related, Report, Span, as_github, as_json, as_text, moved
+from amgen.source import read_tree
 
 FOUND = Diagnostic(
     "AM301", "no 'X', 100%\n", Span("a.yaml", 2, 5, 3), (Related(Span("b.yaml", 1, 1, 99), "here"),)
@@ -66,3 +71,22 @@ def test_a_report_is_sorted_and_has_each_thing_once() -> None:
     report.error("AM301", "e", Span("a", 9))
     assert [(d.code, d.span.line) for d in report.sorted()] == [("AM301", 9), ("AM301", 10), ("AM311", 1)]
     assert (report.failed, report.errors) == (True, 2)
+
+
+def test_every_code_is_documented_and_every_documented_code_is_used() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "spec" / "schema.md").read_text("utf-8").partition("## Diagnostics")[2]
+    source = "".join(p.read_text("utf-8") for p in sorted((root / "amgen").glob("*.py")))
+    code = re.compile(r"AM\d{3}")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| AM")]
+    documented = [c for row in rows for c in code.findall(row)]
+    assert documented == sorted(set(documented))
+    assert set(documented) == set(code.findall(source))
+
+
+def test_the_example_of_the_grammar_compiles() -> None:
+    root = Path(__file__).parents[2]
+    example = (root / "docs" / "spec" / "schema.md").read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+    outcome = compile_tree({"press.yaml": example.encode()}, read_tree(root / "schemas"))
+    assert outcome.diagnostics == ()
+    assert "class PressingArgs(Args):" in outcome.files["press.py"]
