@@ -150,10 +150,11 @@ def _loads(data: bytes) -> Any:
     try:
         return cbor2.loads(
             data,
-            max_depth=MAX_DEPTH + 1,
+            max_depth=MAX_DEPTH,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             semantic_decoders=_DENY,
+            tag_hook=_deny,
         )
     except (cbor2.CBORError, ValueError) as error:
         raise CborError(str(error)) from None

@@ -194,11 +194,15 @@ class Connection:
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
-        """The peer will send no more."""
+        """The peer will send no more; it may still be reading."""
         if self.closed is not None:
             return []
         text = "the connection was cut within a frame" if self._reader.partial else "the peer is gone"
-        return self._end_now(Closed(Code.OK, text, True), now)
+        closed = Closed(Code.OK, text, True)
+        if self.phase is not Phase.OPEN:
+            return self._end_now(closed, now)
+        self._close(closed, now)
+        return [closed]
 
     def abort(self, text: str, now: float) -> list[Event]:
         """The transport failed."""
