@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from amgen import compile_tree, source
-from asyncmachine.schema import Masks, Schema, find_problems, schema_digest
+from amstates.basic import basic_machine
+from amstates.worker import WORKER_SCHEMA, WorkerHandlers, WorkerStates, WorkRequestedArgs, worker_machine
+from asyncmachine.errors import SchemaMismatch
+from asyncmachine.machine import Machine
+from asyncmachine.schema import Event, Masks, Schema, find_problems, schema_digest
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 SOURCES = source.read_tree(SCHEMAS)
@@ -97,8 +101,41 @@ def test_only_some_are_compiled() -> None:
     assert outcome.files["worker.py"] == compile_tree(SOURCES).files["worker.py"]
 
 
-def test_a_big_schema_is_quick() -> None:  # Y28; the bound is for slow machines
-    lines = [f"  S{i}: {{doc: d, require: [S{max(0, i - 1)}], after: [S{i // 2}]}}" for i in range(1, 4000)]
-    text = "\n".join(["machine: Big", "states:", "  S0: {doc: d}", *lines, ""])
+@pytest.mark.parametrize("order", [1, -1])
+def test_long_chains_of_states_are_no_problem(order: int) -> None:  # Y28
+    names = [f"S{i}" for i in range(1500)][::order]
+    links = zip(names, [*names[1:], "Exception"], strict=True)
+    text = "machine: Big\nstates:\n" + "".join(
+        f"  {n}: {{doc: d, require: [{r}], after: [{r}]}}\n" for n, r in links
+    )
     outcome = compile_tree({"big.yaml": text.encode()})
-    assert not outcome.failed, outcome.diagnostics
+    assert not outcome.failed, outcome.diagnostics[:3]
+    assert len(outcome.compiled["big.yaml"].schema) == 1501
+
+
+def test_generated_states_drive_a_machine() -> None:
+    seen: list[object] = []
+
+    class Handlers(WorkerHandlers):
+        def work_requested_enter(self, event: Event[WorkRequestedArgs]) -> bool:
+            return event.data.id > 0
+
+        def work_requested_state(self, event: Event[WorkRequestedArgs]) -> None:
+            seen.append(event.data)
+
+    machine = Machine(WORKER_SCHEMA)
+    worker = worker_machine(machine)
+    worker.bind(Handlers())
+    worker.add(WorkerStates.Start, WorkerStates.LocalRpcReady, WorkerStates.PublicRpcReady)
+    assert worker.is_active(WorkerStates.Ready, WorkerStates.Idle)
+    worker.add("WorkRequested", id=-1, input=b"no")
+    assert worker.is_active("Idle")
+    worker.add("WorkRequested", id=1, input=b"yes")
+    assert worker.is_active("WorkRequested")
+    assert worker.is_inactive("Idle")
+    assert seen == [WorkRequestedArgs(id=1, input=b"yes", deadline=None)]
+
+
+def test_a_facade_refuses_a_machine_with_another_schema() -> None:
+    with pytest.raises(SchemaMismatch, match="Basic"):
+        basic_machine(Machine(WORKER_SCHEMA))
