@@ -252,7 +252,8 @@ class Supervisor(SupervisorHandlers):
             self._set(record)
 
     def _ready(self, member: PoolMember, now: float) -> None:
-        self.view = replace(self.view, restarts=self.view.restarts.succeeded())
+        launched = self.view.workers[member.id].launched
+        self.view = replace(self.view, restarts=self.view.restarts.succeeded(launched))
         self.machine.add(ss.WorkerReady)
         self.machine.remove(ss.WorkerReady)
 
