@@ -7,7 +7,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 CODE := amgen runtime generated
-SCRIPTS := $(wildcard benchmarks/*.py)
+SCRIPTS = $(shell grep -l __main__ benchmarks/*.py)
 
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
