@@ -45,8 +45,6 @@ class ProcessLauncher:
     Leaving the block kills what is left.
     """
 
-    name: Final = "process"
-
     def __init__(self) -> None:
         self._tasks: TaskGroup | None = None
         self._handles: set[ProcessHandle] = set()
@@ -67,6 +65,11 @@ class ProcessLauncher:
         for handle in self._handles:
             handle.kill()
         return await tasks.__aexit__(kind, error, trace)
+
+    @property
+    def name(self) -> str:
+        """``process``."""
+        return "process"
 
     @property
     def handles(self) -> tuple[ProcessHandle, ...]:
