@@ -184,7 +184,7 @@ class NetMachine(View):
         index = self._index
         called: list[int] = []
         for item in states:
-            for name in (item,) if isinstance(item, str) else item:
+            for name in item if isinstance(item, list | tuple) else (item,):
                 try:
                     called.append(index[name])
                 except (KeyError, TypeError):

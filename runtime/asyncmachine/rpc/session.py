@@ -161,6 +161,8 @@ class Session:
         """See ``Driver``."""
         self._serving = True  # most of what moves now leaves with a RESULT
         for event in events:
+            if self.closed is not None:
+                break
             if isinstance(event, Mutate):
                 self._mutate(event, now)
             elif isinstance(event, PayloadAck):

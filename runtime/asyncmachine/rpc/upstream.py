@@ -144,6 +144,8 @@ class Upstream:
         """See ``Driver``."""
         mirror = self._mirror
         for event in events:
+            if self.closed is not None:
+                break
             if isinstance(event, Moved):
                 mirror.move(event.changes, self._conn.mirror.ver)
             elif isinstance(event, Result):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -61,11 +61,8 @@ class Pair:
         self.mirror = client.machine
 
 
-Dial = Callable[[], Any]
-
-
 @asynccontextmanager
-async def session(
+async def open_session(
     source: Machine | None = None,
     *,
     acl: Acl | None = None,
@@ -76,7 +73,9 @@ async def session(
 ) -> AsyncIterator[Pair]:
     """An open session in memory; ends with BYE."""
     source = source or Machine(SCHEMA, id="lamp")
-    server = Server(source, acl or Acl.open("client"), config=config, **(server_args or {}))
+    opened = anyio.Event()
+    hooks = {"on_session": lambda peer: opened.set(), **(server_args or {})}
+    server = Server(source, acl or Acl.open("client"), config=config, **hooks)
     async with anyio.create_task_group() as tasks:
 
         async def dial() -> Any:
@@ -89,6 +88,7 @@ async def session(
         await tasks.start(client.run)
         with anyio.fail_after(5):
             await client.ready()
+            await opened.wait()
         yield Pair(server, client)
         client.stop()
 
@@ -96,3 +96,15 @@ async def session(
 @pytest.fixture
 def lamp() -> Machine:
     return Machine(SCHEMA, id="lamp")
+
+
+@pytest.fixture
+def session() -> Any:
+    """See :func:`open_session`."""
+    return open_session
+
+
+@pytest.fixture
+def link() -> Any:
+    """See :func:`memory_pair`."""
+    return memory_pair

@@ -303,12 +303,14 @@ class Connection:
     def send(self, message: Message) -> bool:
         """Queue a message. False, and nothing done, when the connection has ended.
 
+        BYE and ERROR are sent by :meth:`close` and :meth:`reply_error`.
+
         Raises:
             RpcError: this side may not say that now: a fault of the caller.
         """
         kind = TYPES[type(message)]
         phase = self._send.get(self.phase, {}).get(kind)
-        if phase is None:
+        if phase is None or phase is Phase.CLOSED:
             if self.closed is not None:
                 return False
             raise RpcError(f"{Type(kind).name} cannot be sent in phase {self.phase.name}")
