@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import signal
 import sys
@@ -140,16 +141,32 @@ def _inputs(given: Sequence[str], globs: Sequence[str], from_stdin: bool, as_jso
     return values
 
 
+class _OneLine(logging.Handler):
+    """What happens to workers, above the progress bar, a line each: the whole story is in the outcomes."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See the base."""
+        text = record.getMessage().partition("\n")[0]
+        self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def _execute(job: _Job) -> int:
     console = Console(stderr=True)
+    logging.getLogger("asyncmachine").addHandler(_OneLine(console))
     began = time.monotonic()
+    stopped: Exception | None = None
     try:
         anyio.run(partial(_run, job, console))
     except (AsyncMachineError, OSError) as error:
-        console.print(f"am-node map: {error}", style="red", markup=False, highlight=False)
-        return EXIT_FAILED
+        stopped = error
     for value, outcome in job.errors[:20]:
-        console.print(_describe(value, outcome), style="red", markup=False, highlight=False)
+        console.print(_describe(value, outcome), style="red", markup=False, highlight=False, soft_wrap=True)
+    if stopped is not None:
+        console.print(f"am-node map: {stopped}", style="red", markup=False, highlight=False, soft_wrap=True)
     if len(job.errors) > 20:
         console.print(f"... and {len(job.errors) - 20} more", style="red")
     left = len(job.inputs) - job.done - job.failed
@@ -163,7 +180,7 @@ def _execute(job: _Job) -> int:
     console.print(f"{text}; {time.monotonic() - began:.2f} s", highlight=False)
     if job.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if job.failed else 0
+    return EXIT_FAILED if job.failed or stopped is not None else 0
 
 
 async def _run(job: _Job, console: Console) -> None:

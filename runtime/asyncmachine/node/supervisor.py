@@ -59,6 +59,7 @@ __all__ = ["Supervisor"]
 
 _log = logging.getLogger("asyncmachine.supervisor")
 _MAX_SESSIONS = 1024
+_LAST_PATIENCE = 5.0  # seconds over the grace of a killed worker, to see it reaped
 
 
 class Supervisor(SupervisorHandlers):
@@ -151,7 +152,11 @@ class Supervisor(SupervisorHandlers):
     async def _close(self) -> None:
         """No worker is left behind, not even when the block was cancelled."""
         with anyio.CancelScope(shield=True):
-            await self.stop(hurry=True)
+            with anyio.move_on_after(self.config.grace + _LAST_PATIENCE):
+                await self.stop(hurry=True)
+            for member in self.members.values():
+                _log.error("worker %s (pid %s) could not be ended in good order", member.id, member.pid)
+                member.kill()
             self.machine.remove(ss.Start)
         self._folder.cleanup()
         try:
@@ -183,7 +188,7 @@ class Supervisor(SupervisorHandlers):
         try:
             listener = await anyio.create_tcp_listener(local_host=self._host, local_port=self._port)
         except OSError as error:
-            self._failure = error
+            self._failure = OSError(error.errno, f"cannot listen at {self.address}: {error.strerror}")
             event.machine.remove(ss.Start)
             return
         self._port = listener.extra(anyio.abc.SocketAttribute.local_port)

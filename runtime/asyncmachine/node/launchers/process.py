@@ -273,10 +273,18 @@ class ProcessHandle:
 
     def finish(self) -> None:
         """Reap the process, read what is left of its output, close everything, tell the waiters."""
-        for _ in range(_LAST_CHUNKS):
-            if not self._read():
-                break
-        self._exit = self._reap()
+        try:
+            for _ in range(_LAST_CHUNKS):
+                if not self._read():
+                    break
+            self._exit = self._reap()
+        except OSError as error:
+            self._exit = Exit(reason=Reason.UNKNOWN, detail=f"pid {self.pid} cannot be reaped: {error}")
+        finally:
+            self._ended.set()  # whoever waits must hear of it, whatever else fails
+            self._close()
+
+    def _close(self) -> None:
         self._lines.close()
         if self._file is not None:
             self._file.close()
@@ -286,7 +294,6 @@ class ProcessHandle:
         os.close(self._ends.output)
         if self._pidfd is not None:
             os.close(self._pidfd)
-        self._ended.set()
 
     def _reap(self) -> Exit:
         output = self._ring.tail(self._ring.limit)
