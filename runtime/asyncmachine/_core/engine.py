@@ -148,9 +148,12 @@ class Engine(Kernel):
         queue = self.queue
         self.draining = True
         self.fast = False
+        self.auto_failures = 0
         try:
             while len(queue) and not self.disposed:
                 mutation = queue.pop()
+                if mutation.tick:
+                    self.auto_failures = 0
                 if mutation.auto:
                     plan = self.cache.auto_plan(self.node)
                     if plan is None:

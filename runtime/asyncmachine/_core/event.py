@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from asyncmachine.schema import Args, State
+from asyncmachine.errors import ArgsError
+from asyncmachine.schema import State
 
 if TYPE_CHECKING:
     from asyncmachine._core.mutation import Source
@@ -46,7 +47,9 @@ class Event(Generic[A]):
             ArgsError: the state declares no args, or a required one was not given.
         """
         declared = self._state.args if self._state is not None else None
-        return cast(A, (declared or Args).of(self.args))
+        if declared is None:
+            raise ArgsError(f"the state of {self.name} declares no args; read event.args")
+        return cast(A, declared.of(self.args))
 
     @property
     def source(self) -> Source | None:

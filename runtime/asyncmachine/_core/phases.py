@@ -28,6 +28,9 @@ __all__ = ["Kernel"]
 
 _FAILED: Final = object()
 
+AUTO_RETRIES: Final = 2
+"""Failing auto transitions after which the machine waits for the next mutation before it tries again."""
+
 
 class _Begun:
     """An async handler whose coroutine exists already: a plain function returned it.
@@ -84,6 +87,7 @@ class Kernel:
         self.followups: list[Mutation] = []
         self.current: Transition | None = None
         self.number = 0
+        self.auto_failures = 0  # of auto transitions, since the last mutation that somebody asked for
         self.slow_after = 0.1
         self.disposed = False
 
@@ -111,6 +115,8 @@ class Kernel:
         return EXECUTED if tx.accepted else CANCELED
 
     def _follow_auto(self) -> None:
+        if self.auto_failures >= AUTO_RETRIES:
+            return  # Exception would bring back the auto states whose failing brought Exception, for ever
         auto = None if self.disposed else self.cache.auto_plan(self.node)
         # One that relations reject changes nothing; only a tracer would notice it.
         if auto is not None and (auto.accepted or self.tracers.items):
@@ -270,6 +276,7 @@ class Kernel:
         tx.accepted = False
         tx.error = error
         tx.stopped_by = bound.name
+        self.auto_failures += tx.mutation.auto
         if self.cache.exception in tx.mutation.called:
             # Nothing is prepended: an error in an error handler must not go round in circles.
             self.tracers.report("error-in-error-handler", handler=bound.name, error=error)
