@@ -1,0 +1,109 @@
+"""Links within the documentation lead somewhere; diagrams and help texts on a page are the present ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from amgen.cli import main as am_gen
+from asyncmachine.cli.main import main as am_node
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *("README.md", "CHANGELOG.md", "SECURITY.md"),
+    *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")),
+]
+FENCED = re.compile(r"^(`{3,}).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+DIAGRAM = re.compile(r"<!-- am-gen (graph [^>]+?) -->\n```mermaid\n(.*?)```\n<!-- end -->", re.DOTALL)
+COMMANDS = {
+    "am-node": (am_node, ("map", "supervisor", "worker", "status")),
+    "am-gen": (am_gen, ("compile", "check", "explain", "graph")),
+}
+
+
+def prose(name: str) -> str:
+    return FENCED.sub("", (ROOT / name).read_text("utf-8"))
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings, as forges make them."""
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in heads}
+
+
+def broken(name: str) -> list[str]:
+    found: list[str] = []
+    for target in LINK.findall(prose(name)):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        if not file.exists() or not file.resolve().is_relative_to(ROOT):
+            found.append(target)
+        elif anchor and anchor not in anchors(FENCED.sub("", file.read_text("utf-8"))):
+            found.append(target)
+    return found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    assert broken(name) == []
+
+
+def test_broken_links_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "a.md").write_text("# One two\n[x](#one-two) [y](b.md) [z](a.md#three)\n[w](https://example.org)")
+    assert broken("a.md") == ["b.md", "a.md#three"]
+
+
+def test_diagrams_are_what_the_schemas_say() -> None:
+    seen = 0
+    for name in PAGES:
+        for command, drawn in DIAGRAM.findall((ROOT / name).read_text("utf-8")):
+            done = subprocess.run(
+                [sys.executable, "-m", "amgen", *command.split()],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=50,
+            )
+            assert drawn == done.stdout, f"{name}: draw it again with `am-gen {command}`"
+            seen += 1
+    assert seen >= 1
+
+
+@pytest.mark.parametrize("program", sorted(COMMANDS))
+def test_the_page_of_commands_names_each_option(program: str) -> None:
+    """docs/manual/cli.md names every command and option there is, and none that is not."""
+    page = (ROOT / "docs" / "manual" / "cli.md").read_text("utf-8")
+    main, names = COMMANDS[program]
+    for name in names:
+        helped = CliRunner().invoke(main, [name, "--help"])
+        assert helped.exit_code == 0
+        options = set(re.findall(r"^\s+(?:-\w, )?(--[a-z-]+)", helped.output, re.MULTILINE)) - {"--help"}
+        heading = re.search(rf"^### {program} {name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+        assert heading is not None, f"no heading for {program} {name}"
+        told = set(re.findall(r"^\| `(?:-\w, )?(--[a-z-]+)", heading[1], re.MULTILINE))
+        assert told == options, f"{program} {name}"
+
+
+def test_every_command_has_its_place() -> None:
+    for main, names in COMMANDS.values():
+        assert set(main.list_commands(None)) == set(names)  # type: ignore[arg-type]  # neither looks at it
+
+
+def test_the_map_of_the_repository_is_complete() -> None:
+    """Every folder that is tracked is in the README's table of where everything is."""
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=50
+    ).stdout.splitlines()
+    folders = {f.partition("/")[0] for f in files if "/" in f and not f.startswith(".")}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert {f for f in folders if f"`{f}/" not in readme} == set()
