@@ -30,7 +30,7 @@ from asyncmachine.machine import Machine
 from asyncmachine.rpc.calls import printable
 from asyncmachine.rpc.config import DEFAULTS, RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
-from asyncmachine.rpc.protocol.connection import Closed
+from asyncmachine.rpc.protocol.events import Closed
 from asyncmachine.rpc.protocol.messages import Code, Payload
 from asyncmachine.rpc.replies import Reply
 from asyncmachine.rpc.transport import LOST, Stream, jitter, new_id

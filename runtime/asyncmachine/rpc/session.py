@@ -13,7 +13,8 @@ from asyncmachine.errors import DeliveryError, NotConnected, RemoteError, RpcErr
 from asyncmachine.rpc.acl import Rights
 from asyncmachine.rpc.outbox import Outbox
 from asyncmachine.rpc.protocol.clocksync import pack_diff, pack_ticks
-from asyncmachine.rpc.protocol.connection import Closed, Connection, Event
+from asyncmachine.rpc.protocol.connection import Connection
+from asyncmachine.rpc.protocol.events import Closed, Event
 from asyncmachine.rpc.protocol.messages import (
     NOREPLY,
     Auth,

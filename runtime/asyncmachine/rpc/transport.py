@@ -22,7 +22,8 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup, UNIXSocketStream
 from anyio.lowlevel import checkpoint
 
-from asyncmachine.rpc.protocol.connection import Connection, Event
+from asyncmachine.rpc.protocol.connection import Connection
+from asyncmachine.rpc.protocol.events import Event
 from asyncmachine.rpc.protocol.messages import Code
 
 __all__ = ["Driver", "Link", "Stream", "accept_forever", "ask", "jitter", "new_id", "tune"]

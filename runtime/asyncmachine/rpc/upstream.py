@@ -17,7 +17,8 @@ from asyncmachine.rpc.args import encode_args
 from asyncmachine.rpc.calls import Calls
 from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
-from asyncmachine.rpc.protocol.connection import Closed, Connection, Event, Installed, Moved
+from asyncmachine.rpc.protocol.connection import Connection
+from asyncmachine.rpc.protocol.events import Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
     NOREPLY,
     Auth,

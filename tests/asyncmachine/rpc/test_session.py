@@ -53,7 +53,7 @@ async def test_a_consumer_may_refuse_or_fail(session: Any, caplog: pytest.LogCap
         with anyio.fail_after(5):
             await peer.send_payload("good", b"")
             await peer.send_payload("also good", b"")
-            with pytest.raises(DeliveryError, match="rejected$"):
+            with pytest.raises(DeliveryError, match=r"rejected$"):
                 await peer.send_payload("bad", b"")
             with pytest.raises(DeliveryError, match="rejected: ValueError: a fault of the consumer"):
                 await peer.send_payload("broken", b"")
@@ -185,7 +185,7 @@ async def test_heartbeats_keep_an_idle_session_open(session: Any) -> None:
 async def test_a_request_that_is_not_answered_in_time(session: Any) -> None:
     async with session(client_config=RpcConfig(call_timeout=0.01)) as pair:
         pair.server.sessions[0]._mutate = lambda request, now: None
-        with anyio.fail_after(5), pytest.raises(OutcomeUnknown, match="no answer in 0.01 s"):
+        with anyio.fail_after(5), pytest.raises(OutcomeUnknown, match=r"no answer in 0\.01 s"):
             await pair.mirror.add("Start")
         assert pair.mirror.connected
 

@@ -12,7 +12,8 @@ from anyio.abc import SocketAttribute
 from asyncmachine._wire.frames import FrameReader
 from asyncmachine.rpc.client import from_socket
 from asyncmachine.rpc.config import Limits
-from asyncmachine.rpc.protocol.connection import PREFACE, Closed, Connection, Event
+from asyncmachine.rpc.protocol.connection import PREFACE, Connection
+from asyncmachine.rpc.protocol.events import Closed, Event
 from asyncmachine.rpc.protocol.messages import (
     Auth,
     Challenge,

@@ -13,7 +13,8 @@ from asyncmachine.errors import NotConnected, Refused, RpcError
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.config import Limits, RpcConfig
-from asyncmachine.rpc.protocol.connection import Closed, Connection
+from asyncmachine.rpc.protocol.connection import Connection
+from asyncmachine.rpc.protocol.events import Closed
 from asyncmachine.rpc.protocol.messages import (
     Auth,
     Bye,
@@ -35,7 +36,7 @@ from asyncmachine.rpc.upstream import Identity
 
 pytestmark = pytest.mark.anyio
 
-QUICK = RpcConfig(limits=Limits(handshake_seconds=0.05))
+HASTY = RpcConfig(limits=Limits(handshake_seconds=0.05))
 Answers = dict[type, Callable[[Any], list[Message]]]
 
 
@@ -87,7 +88,7 @@ async def meet(lamp: Machine, link: Any, answers: Answers, **options: Any) -> tu
     async def dial() -> Any:
         return near
 
-    client = Client(dial, lamp.schema, client_id="me", config=QUICK, reconnect=False, **options)
+    client = Client(dial, lamp.schema, client_id="me", reconnect=False, **options)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(actor.run)
         with anyio.fail_after(5):
@@ -198,7 +199,7 @@ async def test_a_frame_of_another_protocol(lamp: Machine, link: Any) -> None:
     async def dial() -> Any:
         return near
 
-    client = Client(dial, lamp.schema, client_id="me", config=QUICK, reconnect=False)
+    client = Client(dial, lamp.schema, client_id="me", reconnect=False)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client.run)
         await far.receive()

@@ -16,16 +16,16 @@ ignored and what is sent is dropped. Whoever carries the bytes then sends the re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, cast
 
 from asyncmachine._wire.cbor import CborError, decode_small, dump
 from asyncmachine._wire.frames import BadFlags, FrameError, FrameReader, TooBig
 from asyncmachine.errors import ProtocolError, RpcError
 from asyncmachine.rpc.config import Limits
 from asyncmachine.rpc.protocol.clocksync import Fit, MirrorClock
+from asyncmachine.rpc.protocol.codec import TYPES, from_wire, to_wire
+from asyncmachine.rpc.protocol.events import Bucket, Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
-    FATAL,
-    TYPES,
     Bye,
     Code,
     Error,
@@ -39,8 +39,6 @@ from asyncmachine.rpc.protocol.messages import (
     Snapshot,
     Type,
     Update,
-    from_wire,
-    to_wire,
 )
 from asyncmachine.rpc.protocol.states import AUTHENTICATED, RECEIVE, SEND, Phase, Role
 
@@ -60,52 +58,6 @@ REFUSED: Final = "refused"
 DEAD_AFTER: Final = 3
 
 _KINDS: Final = frozenset(kind.value for kind in Type)
-
-
-class Closed(NamedTuple):
-    """The connection ended. ``code`` is a wire code; OK for a planned end."""
-
-    code: int
-    text: str
-    by_peer: bool
-
-    @property
-    def fatal(self) -> bool:
-        """Whether connecting again will not help."""
-        return self.code in FATAL
-
-
-class Installed(NamedTuple):
-    """Client: a snapshot arrived; all ticks."""
-
-    ticks: list[int]
-
-
-class Moved(NamedTuple):
-    """Client: an update was applied; ``(index, old, new)`` by index."""
-
-    changes: list[tuple[int, int, int]]
-
-
-Event: TypeAlias = Message | Installed | Moved | Closed
-
-
-class Bucket:
-    """A token bucket: *burst* at once, *rate* per second after that."""
-
-    __slots__ = ("_at", "_burst", "_left", "_rate")
-
-    def __init__(self, burst: float, rate: float, now: float) -> None:
-        self._burst, self._rate, self._left, self._at = burst, rate, burst, now
-
-    def take(self, now: float) -> bool:
-        """Take a token; False when there is none."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Connection:

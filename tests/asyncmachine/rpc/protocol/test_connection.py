@@ -10,9 +10,10 @@ from asyncmachine._wire.cbor import decode, dump
 from asyncmachine._wire.frames import FrameReader, frame
 from asyncmachine.errors import RpcError
 from asyncmachine.rpc.config import Limits
-from asyncmachine.rpc.protocol.connection import PREFACE, Bucket, Closed, Connection, Event, Installed, Moved
+from asyncmachine.rpc.protocol.codec import TYPES, from_wire, to_wire
+from asyncmachine.rpc.protocol.connection import PREFACE, Connection
+from asyncmachine.rpc.protocol.events import Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
-    TYPES,
     Auth,
     Bye,
     Challenge,
@@ -32,8 +33,6 @@ from asyncmachine.rpc.protocol.messages import (
     Type,
     Update,
     Welcome,
-    from_wire,
-    to_wire,
 )
 from asyncmachine.rpc.protocol.states import Phase, Role
 
@@ -581,11 +580,3 @@ def test_what_may_not_be_said_now_is_a_fault_of_the_caller() -> None:
     with pytest.raises(RpcError, match="RESULT cannot be sent in phase WAIT_HELLO"):
         conn.send(Result(1, 0, 0, None))
     assert conn.data_to_send(0.0) == b""
-
-
-def test_a_bucket() -> None:
-    bucket = Bucket(2, 1.0, 0.0)
-    assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
-    assert bucket.take(1.0)
-    assert not bucket.take(1.5)
-    assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
