@@ -34,8 +34,7 @@ from asyncmachine._perform import TaskOwner
 from asyncmachine.cli.pools import check_target, fixed_size, function_pool, load_path
 from asyncmachine.errors import AsyncMachineError, WorkError
 from asyncmachine.node.client import NodeClient, parse_address
-from asyncmachine.node.fleet import FleetConfig, Outcome
-from asyncmachine.node.supervisor import Supervisor
+from asyncmachine.node.fleet import FleetConfig, MapRun, Outcome
 
 __all__ = ["map_command"]
 
@@ -210,21 +209,23 @@ async def _interrupt(job: _Job, tasks: TaskGroup) -> None:
 
 async def _map(job: _Job, progress: Progress, bar: TaskID) -> None:
     async with AsyncExitStack() as stack:
-        pool: Supervisor | None = None
-        address = job.supervisor
-        if address is None:
-            pool = await stack.enter_async_context(function_pool(job.target, config=fixed_size(job.workers)))
-            address = pool.address
-        client = await stack.enter_async_context(NodeClient([address], kind=job.target))
+        pool = function_pool(job.target, config=fixed_size(job.workers)) if job.supervisor is None else None
+        run: MapRun | None = None
         try:
+            if pool is not None:
+                await stack.enter_async_context(pool)
+            address = pool.address if pool is not None else str(job.supervisor)
+            client = await stack.enter_async_context(NodeClient([address], kind=job.target))
             run = await stack.enter_async_context(client.map(job.inputs, config=job.fleet))
             async for outcome in run:
                 _record(job, outcome)
                 note = f"{job.failed} failed" if job.failed else ""
                 progress.update(bar, completed=job.done + job.failed, note=note)
         finally:
-            job.lost = pool.lost if pool is not None else len(run.lost)
-            job.started = pool.started if pool is not None else 0
+            if pool is not None:
+                job.started, job.lost = pool.started, pool.lost
+            elif run is not None:
+                job.lost = len(run.lost)
 
 
 def _record(job: _Job, outcome: Outcome) -> None:
@@ -239,7 +240,7 @@ def _record(job: _Job, outcome: Outcome) -> None:
         error = outcome.error
         row["error"] = {"kind": type(error).__name__, "message": str(error), "worker": outcome.worker}
         if isinstance(error, WorkError):
-            row["error"] |= {"kind": error.kind, "traceback": error.traceback}
+            row["error"] |= {"kind": error.kind, "message": error.message, "traceback": error.traceback}
     job.out.write(json.dumps(row, default=_bytes) + "\n")
     job.out.flush()
 

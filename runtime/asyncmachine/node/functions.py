@@ -43,8 +43,8 @@ def load_function(target: str) -> Callable[[Any], Any]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise TargetError(f"no module named {error.name!r} (from {target!r}); is it on PYTHONPATH?") from None
-    except ImportError as error:
-        raise TargetError(f"cannot import {module_name!r}: {error}") from None
+    except Exception as error:  # whatever the module does when it is imported
+        raise TargetError(f"cannot import {module_name!r}: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if function is None:
         known = [n for n in dir(module) if callable(getattr(module, n))]
@@ -62,7 +62,7 @@ class _Slot:
     def __init__(self, value: Any) -> None:
         self.value = value
         self.answer: Any = None
-        self.error: Exception | None = None
+        self.error: Exception | SystemExit | None = None
         self.event = anyio.Event()
 
 
@@ -74,7 +74,9 @@ class _Thread:
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         native: Any = current_token().native_token
         # Both wake the loop from another thread without waiting for it, which anyio has no call for.
-        self._soon: Callable[..., object] = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        self._soon: Callable[..., object] = (
+            getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        )
         threading.Thread(target=self._serve, name="asyncmachine-work", daemon=True).start()
 
     async def call(self, value: Any) -> Any:
@@ -90,7 +92,7 @@ class _Thread:
             slot = self._slots.get()
             try:
                 slot.answer = self._function(slot.value)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit() would end this thread, not the process
                 slot.error = error
             try:
                 self._soon(slot.event.set)
@@ -130,7 +132,7 @@ class FunctionRunner:
                 if limit.cancelled_caught:
                     return WorkResult(job_id, TIMEOUT, message=f"no result within {deadline} s")
             return WorkResult(job_id, OK, encode_value(answer, "result"))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _failure(job_id, error)
 
     async def _call(self, value: Any) -> Any:
@@ -142,7 +144,7 @@ class FunctionRunner:
         return await answer if inspect.isawaitable(answer) else answer
 
 
-def _failure(job_id: int, error: Exception) -> WorkResult:
+def _failure(job_id: int, error: Exception | SystemExit) -> WorkResult:
     # Our own frames say nothing to the user: keep what is below the call of the function.
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:

@@ -96,7 +96,7 @@ class PoolMember:
             self._changed(self)
             await self._mirror_it(address)
         except (NodeError, RpcError) as error:
-            self.fault = str(error)
+            self.fault = self.fault or str(error)  # killed: that is why it closed its end
         # It is on its way out by itself, most likely; the exit of the process ends this task.
         self._changed(self)
         await anyio.sleep(self._config.grace)

@@ -29,9 +29,9 @@ from amstates.worker import (
     WorkRequestedArgs,
 )
 from amstates.worker import WorkerStates as ss
-from asyncmachine.errors import RpcError
+from asyncmachine.errors import DeliveryError, RpcError
 from asyncmachine.machine import Machine
-from asyncmachine.node.args import REFUSED, TIMEOUT, WorkResult
+from asyncmachine.node.args import ERROR, REFUSED, TIMEOUT, WorkResult
 from asyncmachine.node.bootstrap import WorkerAddress, report_address
 from asyncmachine.node.functions import FunctionRunner
 from asyncmachine.rpc.acl import Acl, TicketBook
@@ -286,7 +286,12 @@ class FunctionWorker(Worker):
         return super().draining_state(event)
 
     def _answer(self, result: WorkResult) -> None:
-        if self.client is not None:
-            # A client that is gone, or does not read, is noticed by its session.
-            with suppress(RpcError):
+        if self.client is None:
+            return
+        # A client that is gone, or does not read, is noticed by its session.
+        with suppress(RpcError):
+            try:
                 self.client.send_payload_nowait(RESULT, result.encode())
+            except DeliveryError as error:  # too long: that is an outcome too, not silence
+                failure = WorkResult(result.id, ERROR, kind="DeliveryError", message=str(error))
+                self.client.send_payload_nowait(RESULT, failure.encode())
