@@ -110,8 +110,7 @@ def test_unknown_names_raise_and_change_nothing(names: tuple[Any, ...]) -> None:
 
 def test_repetitions_are_dropped_while_queued() -> None:
     def nested(event: Any) -> None:
-        for _ in range(3):
-            results.append(machine.mutate(ADD, ("B",)))
+        results.extend(machine.mutate(ADD, ("B",)) for _ in range(3))
         lengths.append(len(machine.queue))
 
     results: list[Result] = []
