@@ -37,7 +37,7 @@ from asyncmachine.rpc.transport import LOST, Stream, jitter, new_id
 from asyncmachine.rpc.upstream import Consumer, Identity, Upstream
 from asyncmachine.schema import Schema
 
-__all__ = ["Client", "ClientOptions", "Payload", "from_socket", "tcp", "unix"]
+__all__ = ["Client", "ClientOptions", "Payload", "from_socket", "stream_of", "tcp", "unix"]
 
 log = logging.getLogger("asyncmachine.rpc")
 

@@ -12,7 +12,7 @@ from asyncmachine._wire.frames import frame
 from asyncmachine.errors import NotConnected, Refused, RpcError
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.client import Client
-from asyncmachine.rpc.config import Limits, RpcConfig
+from asyncmachine.rpc.config import DEFAULTS, Limits, RpcConfig
 from asyncmachine.rpc.protocol.connection import Connection
 from asyncmachine.rpc.protocol.events import Closed
 from asyncmachine.rpc.protocol.messages import (
@@ -138,7 +138,8 @@ TROUBLE: dict[str, Callable[[Machine], Answers]] = {
 
 @pytest.mark.parametrize("name", TROUBLE)
 async def test_a_server_in_trouble_is_left_for_now(lamp: Machine, link: Any, name: str) -> None:
-    client, _actor = await meet(lamp, link, {**honest(lamp), **TROUBLE[name](lamp)})
+    config = HASTY if "silence" in name else DEFAULTS
+    client, _ = await meet(lamp, link, {**honest(lamp), **TROUBLE[name](lamp)}, config=config)
     assert isinstance(client.error, NotConnected), client.error
     assert "\x1b" not in str(client.error)
     assert client.machine.disposed
