@@ -42,7 +42,7 @@ bench: $(READY)  ## the benchmarks, each against a named peer or limit
 	@set -e; for script in $(SCRIPTS); do echo "== $$script"; $(PY) $$script; done
 
 soak: $(READY)  ## long random runs
-	$(PY) -m pytest -q -m soak --timeout 1800
+	ASYNCMACHINE_PROFILE=explore $(PY) -m pytest -q -m soak
 
 clean:  ## remove .venv and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

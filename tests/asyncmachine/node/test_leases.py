@@ -285,3 +285,11 @@ class Leasing(RuleBasedStateMachine):
 
 TestLeasing = Leasing.TestCase
 TestLeasing.settings = settings(settings(), stateful_step_count=30)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+class TestLeasingForLong(Leasing.TestCase):  # type: ignore[misc, name-defined]
+    """The same, longer and with other seeds each time."""
+
+    settings = settings(settings(), stateful_step_count=100, max_examples=3000, derandomize=False)

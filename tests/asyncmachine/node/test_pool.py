@@ -453,6 +453,14 @@ TestPool = Pool.TestCase
 TestPool.settings = settings(settings(), stateful_step_count=40, max_examples=60)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+class TestPoolForLong(Pool.TestCase):  # type: ignore[misc, name-defined]
+    """The same, longer and with other seeds each time."""
+
+    settings = settings(settings(), stateful_step_count=100, max_examples=1500, derandomize=False)
+
+
 def test_a_crash_loop_is_bounded() -> None:
     """Workers that die 200 ms after they became ready: ten minutes, no jitter in our favour."""
     config = PoolConfig(min=4, max=4, warm=0)
