@@ -414,19 +414,18 @@ async def test_when_disposed_wakes_everybody() -> None:
         await m.when_disposed()
         woken.append(n)
 
-    async with anyio.create_task_group() as group:
-        async with machine() as m:
-            for n in range(2):
-                group.start_soon(wait, n)
-            await anyio.wait_all_tasks_blocked()
-            assert woken == []
+    async with anyio.create_task_group() as group, machine() as m:
+        for n in range(2):
+            group.start_soon(wait, n)
+        await anyio.wait_all_tasks_blocked()
+        assert woken == []
     assert sorted(woken) == [0, 1]
 
 
 @pytest.mark.anyio
 async def test_what_the_block_raises_comes_out_as_it_was() -> None:
     m = machine()
-    with pytest.raises(LookupError, match="of the block"):  # noqa: SIM117 - they cannot be one statement
+    with pytest.raises(LookupError, match="of the block"):
         async with m:
             raise LookupError("of the block")
     assert m.disposed
