@@ -26,7 +26,6 @@ UNTESTED: set[str] = {
     "asyncmachine/cli/pools",
     "asyncmachine/cli/worker",
     "asyncmachine/errors",
-    "asyncmachine/machine",
     "asyncmachine/node/args",
     "asyncmachine/node/bootstrap",
     "asyncmachine/node/client",
@@ -38,7 +37,6 @@ UNTESTED: set[str] = {
     "asyncmachine/node/supervisor",
     "asyncmachine/node/worker",
     "asyncmachine/schema",
-    "asyncmachine/views",
 }
 
 
