@@ -176,6 +176,11 @@ class NetMachine(View):
         """Seconds a heartbeat took to be answered, the last time; None before the first."""
         return self._conn.rtt if self._conn is not None else None
 
+    @property
+    def heard(self) -> float | None:
+        """When something came from the source the last time, on the loop's clock; None before the first."""
+        return self._conn._last_received if self._conn is not None else None
+
     # -- mutations -----------------------------------------------------------------------------
 
     def _send(

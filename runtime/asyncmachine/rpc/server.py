@@ -163,12 +163,9 @@ class Server(Tracer):
             self.ver += 1
             self._diffs = {}
 
-    def transition_end(self, machine: Any, transition: Any) -> None:
+    def clock_moved(self, machine: Any) -> None:
         """See the base."""
         self._note_clock()
-
-    def queue_end(self, machine: Any) -> None:
-        """See the base."""
         if self._unaware:
             now = anyio.current_time()
             for session in [s for s in self._unaware if s.ver != self.ver]:
