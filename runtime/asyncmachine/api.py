@@ -231,6 +231,12 @@ class Tracer:
     def queue_end(self, machine: Any) -> None:
         """The queue was drained."""
 
+    def clock_moved(self, machine: Any) -> None:
+        """Some tick has moved since the last call; once per drain, after it.
+
+        A tracer that overrides only this hook costs next to nothing: no records are made for it.
+        """
+
     def machine_dispose(self, machine: Any) -> None:
         """The machine is disposed of."""
 

@@ -75,7 +75,7 @@ class Engine(Kernel):
         if plan is None:
             plan = self.cache.plan(node, kind, states)
         if plan.touched & self.watch or plan.involved & self.handlers.pair:
-            return self._submit(kind, plan.called, args, source)
+            return self._start_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -87,6 +87,8 @@ class Engine(Kernel):
             auto = after.auto if after.auto_known else self.cache.auto_plan(after)
             if auto is not None and auto.accepted:
                 self._auto(auto)
+        if plan.changed and self.tracers.movers:
+            self.tracers.emit("clock_moved")
         return EXECUTED
 
     def _auto(self, auto: Plan) -> None:
@@ -118,7 +120,9 @@ class Engine(Kernel):
     def _submit(
         self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None
     ) -> Result:
-        if self.disposed or (len(self.queue) >= self.queue.limit and not self._may_overflow(kind, called)):
+        if self.disposed:
+            return CANCELED
+        if self.draining and len(self.queue) >= self.queue.limit and not self._may_overflow(kind, called):
             return CANCELED
         if source is None and (running := CURRENT.get()) is not None:
             source = running.source
@@ -129,11 +133,20 @@ class Engine(Kernel):
             if self.queue.repeats_last(mutation, self.schema.masks.multi):
                 return EXECUTED
         self.queue.append(mutation)
-        if self.tracers.items:
+        if self.tracers.recording:
             self.tracers.emit("mutation_queued", mutation)
         if self.draining:
             return Result(mutation.tick, partial(self.settle, mutation) if self.settle else None)
         self._drain()
+        return mutation.result
+
+    def _start_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
+        """Like ``_submit`` on an idle machine without tracers: nothing needs to be queued."""
+        if source is None and (running := CURRENT.get()) is not None:
+            source = running.source
+        mutation = Mutation(plan.kind, plan.called, args, source)
+        self.queue.tick = mutation.tick = self.queue.tick + 1
+        self._drain(mutation, plan)
         return mutation.result
 
     def _may_overflow(self, kind: Kind, called: tuple[int, ...]) -> bool:
@@ -144,40 +157,57 @@ class Engine(Kernel):
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _drain(self) -> None:
+    def _drain(self, mutation: Mutation | None = None, plan: Plan | None = None) -> None:
+        """Execute *mutation* by its *plan*, then all that is queued."""
         queue = self.queue
         self.draining = True
         self.fast = False
         self.auto_failures = 0
         try:
-            while len(queue) and not self.disposed:
-                mutation = queue.pop()
-                if mutation.tick:
-                    self.auto_failures = 0
-                if mutation.auto:
-                    plan = self.cache.auto_plan(self.node)
+            while True:
+                if mutation is None or plan is None:
+                    if not len(queue) or self.disposed:
+                        break
+                    mutation, plan = self._next()
                     if plan is None:
                         continue
-                else:
-                    plan = self.cache.plan_called(self.node, mutation.kind, mutation.called)
                 result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
                 try:
                     result = self.run(mutation, plan, len(queue))
                 finally:
-                    self.effects += map(FireWait, mutation.finish(result))
-                    self._prepend_followups()
+                    if mutation.waiters:
+                        self.effects += map(FireWait, mutation.finish(result))
+                    else:
+                        mutation.result, mutation.done = result, True
+                    if self.followups:
+                        self._prepend_followups()
+                mutation = None
         finally:
             self.draining = False
             self.refresh()
-            if self.tracers.items:
+            if self.tracers.recording:
                 self.tracers.emit("queue_end")
-            self.flush()
+            if self.moved:
+                self.moved = False
+                if self.tracers.movers:
+                    self.tracers.emit("clock_moved")
+            if self.effects:
+                self.flush()
+
+    def _next(self) -> tuple[Mutation, Plan | None]:
+        """Take the next mutation out, and resolve it. An auto mutation may have become pointless."""
+        mutation = self.queue.pop()
+        if mutation.tick:
+            self.auto_failures = 0
+        if mutation.auto:
+            return mutation, self.cache.auto_plan(self.node)
+        return mutation, self.cache.plan_called(self.node, mutation.kind, mutation.called)
 
     def _prepend_followups(self) -> None:
         followups, self.followups = self.followups, []
         for mutation in reversed(followups):
             self.queue.prepend(mutation)
-            if self.tracers.items:
+            if self.tracers.recording:
                 self.tracers.emit("mutation_queued", mutation)
 
     def flush(self) -> None:
@@ -192,7 +222,7 @@ class Engine(Kernel):
         self.fast = not (
             self.draining
             or self.disposed
-            or self.tracers.items
+            or self.tracers.recording
             or self.handlers.has_any
             or self.waits.queries
             or len(self.queue)

@@ -15,7 +15,7 @@ from asyncmachine._core.event import Event
 from asyncmachine._core.mutation import REMOVE
 from asyncmachine._core.plans import Plan
 from asyncmachine.errors import BindError, did_you_mean
-from asyncmachine.schema import Schema, snake_case
+from asyncmachine.schema import Schema, State, snake_case
 
 __all__ = ["ENTER", "PAIR", "STATE", "Bound", "Calls", "Handlers"]
 
@@ -26,13 +26,17 @@ ANY = -1
 
 
 class Bound(NamedTuple):
-    """A handler in the table. ``state`` is its subject: whom a veto is about; -1 for any."""
+    """A handler in the table. ``state`` is its subject: whom a veto is about; -1 for any.
+
+    ``spec`` is the definition of that state, None for any.
+    """
 
     name: str
     call: Handler
     state: int
     phase: str
     is_async: bool
+    spec: State | None
 
 
 class Calls(NamedTuple):
@@ -92,7 +96,8 @@ class Handlers:
                     f"at once; make it a plain function, or move the waiting to a _state handler"
                 )
             subject = other if phase == PAIR else state
-            found.append((key, Bound(name, handler, subject, phase, is_async)))
+            spec = self._schema.states[self._schema.names[subject]] if subject != ANY else None
+            found.append((key, Bound(name, handler, subject, phase, is_async, spec)))
         self._objects.append((handlers, found))
         self._rebuild()
 

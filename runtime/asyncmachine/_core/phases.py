@@ -90,6 +90,7 @@ class Kernel:
         self.auto_failures = 0  # of auto transitions, since the last mutation that somebody asked for
         self.slow_after = 0.1
         self.disposed = False
+        self.moved = False  # some tick has, and movers were not told yet
 
     def run(self, mutation: Mutation, plan: Plan, queue_len: int = 0) -> Result:
         """Execute one mutation whose plan is *plan*."""
@@ -98,7 +99,7 @@ class Kernel:
         outer, self.current = self.current, tx
         token = CURRENT.set(tx)
         try:
-            if self.tracers.items:
+            if self.tracers.recording:
                 tx.queue_len = queue_len
                 tx.time_before = tx.time_after = tuple(self.ticks)
                 self.tracers.emit("transition_start", tx)
@@ -106,7 +107,7 @@ class Kernel:
                 tx.accepted = self._negotiate_auto(tx) if mutation.auto else self._negotiate(tx)
             if tx.accepted and not mutation.check and self._apply(tx) and tx.plan.may_auto:
                 self._follow_auto()
-            if self.tracers.items:
+            if self.tracers.recording:
                 tx.time_after = tuple(self.ticks)
                 self.tracers.emit("transition_end", tx)
         finally:
@@ -119,7 +120,7 @@ class Kernel:
             return  # Exception would bring back the auto states whose failing brought Exception, for ever
         auto = None if self.disposed else self.cache.auto_plan(self.node)
         # One that relations reject changes nothing; only a tracer would notice it.
-        if auto is not None and (auto.accepted or self.tracers.items):
+        if auto is not None and (auto.accepted or self.tracers.recording):
             self.followups.append(Mutation(ADD, auto.called, auto=True))
 
     # -- negotiation ---------------------------------------------------------------------------
@@ -175,14 +176,16 @@ class Kernel:
             ticks[i] += step
         self.node = plan.node
         self._expire(plan.touched)
-        if self.tracers.items:
+        if self.tracers.recording:
             tx.time_after = tuple(ticks)
             self.tracers.emit("transition_finals", tx)
         touched = plan.touched
+        self.moved |= plan.changed
         calls = self.handlers.calls(plan)
         for bound in calls.finals:
             if not self._finish(tx, bound):
                 touched |= self._roll_back(tx, bound)
+                self.moved = True
                 break
         else:
             for bound in calls.any_state:
@@ -250,13 +253,12 @@ class Kernel:
     # -- calling handlers ----------------------------------------------------------------------
 
     def _event(self, tx: Transition, bound: Bound) -> Event[Any]:
-        state = self.schema.states[self.schema.names[bound.state]] if bound.state >= 0 else None
-        return Event(bound.name, self.owner, tx, tx.mutation.args, state)
+        return Event(bound.name, self.owner, tx, tx.mutation.args, bound.spec)
 
     def _call(self, tx: Transition, bound: Bound) -> object:
         """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
         event = self._event(tx, bound)
-        traced = bool(self.tracers.items)
+        traced = self.tracers.recording
         if traced:
             self.tracers.emit("handler_start", tx, bound.name)
         began = self.clock()

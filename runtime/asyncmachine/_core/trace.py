@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from asyncmachine.api import Tracer
 
 __all__ = ["Tracers"]
+
+
+_SILENT: Final = frozenset({"machine_init", "clock_moved", "machine_dispose", "report"})
+"""Hooks that need no record of a transition."""
 
 
 class Tracers:
@@ -16,27 +20,47 @@ class Tracers:
     Args:
         machine: what the hooks are given.
         log: hears every report, even when no tracer is left.
+
+    Attributes:
+        items: all of them.
+        recording: whether one of them wants to see transitions, handlers or the queue.
+        movers: those that want to hear of the clock.
     """
 
-    __slots__ = ("_log", "_machine", "items")
+    __slots__ = ("_hooks", "_log", "_machine", "items", "movers", "recording")
 
     def __init__(self, machine: Any, log: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._machine = machine
         self._log = log
+        self._hooks: dict[str, tuple[Tracer, ...]] = {}
         self.items: tuple[Tracer, ...] = ()
+        self.movers: tuple[Tracer, ...] = ()
+        self.recording = False
 
     def attach(self, tracer: Tracer) -> None:
         """Add at the end and tell it about the machine."""
         self.items = (*self.items, tracer)
+        self._sort()
         self._call(tracer, "machine_init", ())
 
     def detach(self, tracer: Tracer) -> None:
         """Remove; harmless when it is not attached."""
         self.items = tuple(t for t in self.items if t is not tracer)
+        self._sort()
+
+    def _sort(self) -> None:
+        """Know for each hook who overrides it, so that the others are never called."""
+        self._hooks = {
+            name: tuple(t for t in self.items if _overrides(t, name, base))
+            for name, base in vars(Tracer).items()
+            if not name.startswith("_")
+        }
+        self.movers = self._hooks["clock_moved"]
+        self.recording = any(who for name, who in self._hooks.items() if name not in _SILENT)
 
     def emit(self, hook: str, *args: object) -> None:
-        """Call one hook of every tracer."""
-        for tracer in self.items:
+        """Call one hook of every tracer that has it."""
+        for tracer in self._hooks.get(hook, ()):
             self._call(tracer, hook, args)
 
     def report(self, kind: str, **details: object) -> None:
@@ -50,3 +74,8 @@ class Tracers:
         except Exception as error:
             self.detach(tracer)
             self.report("tracer-detached", tracer=repr(tracer), hook=hook, error=error)
+
+
+def _overrides(tracer: Tracer, name: str, base: object) -> bool:
+    hook = getattr(tracer, name, None)
+    return hook is not None and getattr(hook, "__func__", hook) is not base

@@ -282,15 +282,38 @@ def test_discarded_waits_leave_the_fast_path_free() -> None:
 
 
 def test_binding_and_tracing_switch_the_fast_path() -> None:
-    machine, handlers, tracer = engine(), SimpleNamespace(any_state=lambda event: None), Tracer()
+    machine, handlers = engine(), SimpleNamespace(any_state=lambda event: None)
     machine.bind(handlers)
     assert not machine.fast
     machine.unbind(handlers)
     assert machine.fast
-    machine.trace(tracer)
+    silent = Tracer()
+    machine.trace(silent)
+    assert machine.fast  # it overrides nothing, so nothing is recorded for it
+    machine.untrace(silent)
+    recording = Calls()
+    machine.trace(recording)
     assert not machine.fast
-    machine.untrace(tracer)
+    machine.untrace(recording)
     assert machine.fast
+
+
+def test_clock_tracers_hear_once_per_drain_and_keep_the_fast_path() -> None:
+    class Clock(Tracer):
+        def __init__(self) -> None:
+            self.heard: list[tuple[int, ...]] = []
+
+        def clock_moved(self, machine: object) -> None:
+            self.heard.append(tuple(target.ticks))
+
+    clock = Clock()
+    target = engine(b_state=lambda event: target.mutate(ADD, ("C",)))
+    target.trace(clock)
+    assert target.fast
+    target.mutate(ADD, ("A",))
+    target.mutate(ADD, ("A",))  # nothing moves
+    target.mutate(ADD, ("B",))  # two transitions, one drain
+    assert [ticks[:3] for ticks in clock.heard] == [(1, 0, 0), (1, 1, 1)]
 
 
 def test_handlers_bound_by_a_handler_take_part_from_the_next_transition() -> None:
