@@ -166,14 +166,14 @@ class Engine(Kernel):
         try:
             while True:
                 if mutation is None or plan is None:
-                    if not len(queue) or self.disposed:
+                    if not queue.items or self.disposed:
                         break
                     mutation, plan = self._next()
                     if plan is None:
                         continue
                 result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
                 try:
-                    result = self.run(mutation, plan, len(queue))
+                    result = self.run(mutation, plan, len(queue.items))
                 finally:
                     if mutation.waiters:
                         self.effects += map(FireWait, mutation.finish(result))
@@ -225,7 +225,7 @@ class Engine(Kernel):
             or self.tracers.recording
             or self.handlers.has_any
             or self.waits.queries
-            or len(self.queue)
+            or self.queue.items
         )
 
     # -- watching ------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ class Kernel:
 
     def _call(self, tx: Transition, bound: Bound) -> object:
         """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
-        event = self._event(tx, bound)
+        event: Event[Any] = Event(bound.name, self.owner, tx, tx.mutation.args, bound.spec)
         traced = self.tracers.recording
         if traced:
             self.tracers.emit("handler_start", tx, bound.name)

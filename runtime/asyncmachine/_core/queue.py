@@ -13,41 +13,42 @@ class MutationQueue:
     """FIFO with two entries.
 
     Attributes:
+        items: what waits, next first.
         tick: number of appended mutations taken out so far, plus one.
         limit: most mutations that may wait.
     """
 
-    __slots__ = ("_items", "_last", "_pending", "limit", "tick")
+    __slots__ = ("_last", "_pending", "items", "limit", "tick")
 
     def __init__(self, limit: int) -> None:
-        self._items: deque[Mutation] = deque()
+        self.items: deque[Mutation] = deque()
         self._last: dict[int, Mutation] = {}  # state -> last appended mutation that calls it
         self._pending = 0
         self.tick = 1
         self.limit = limit
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def append(self, mutation: Mutation) -> None:
         """Add to the end and stamp the queue tick at which it will have been processed."""
         self._pending += 1
         mutation.tick = self._pending + self.tick
-        self._items.append(mutation)
+        self.items.append(mutation)
         for state in mutation.called:
             self._last[state] = mutation
 
     def prepend(self, mutation: Mutation) -> None:
         """Put first, without a tick."""
-        self._items.appendleft(mutation)
+        self.items.appendleft(mutation)
 
     def pop(self) -> Mutation:
         """Take the first one out."""
-        mutation = self._items.popleft()
+        mutation = self.items.popleft()
         if mutation.tick:
             self._pending -= 1
             self.tick += 1
-        if not self._items:
+        if not self.items:
             self._last.clear()
         return mutation
 
@@ -68,9 +69,9 @@ class MutationQueue:
 
     def clear(self) -> list[Mutation]:
         """Drop everything; returns what was waiting."""
-        dropped = list(self._items)
+        dropped = list(self.items)
         self.tick += self._pending
-        self._items.clear()
+        self.items.clear()
         self._last.clear()
         self._pending = 0
         return dropped

@@ -379,7 +379,7 @@ def test_disposal_inside_a_handler_cancels_what_is_queued() -> None:
 
     def nested(event: Any) -> None:
         machine.mutate(ADD, ("B",))
-        [mutation] = machine.queue._items
+        [mutation] = machine.queue.items
         wait = Wait(ACTIVE, 0)
         mutation.waiters = [wait]
         waits.append(wait)

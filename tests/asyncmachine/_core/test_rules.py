@@ -276,7 +276,7 @@ def test_rule_09_a_canceled_mutation_settles_too() -> None:
     def nested(event: Any) -> None:
         machine.add("B")
         wait = Wait(ACTIVE, 0)
-        machine.queue._items[0].waiters = [wait]
+        machine.queue.items[0].waiters = [wait]
         waits.append(wait)
 
     machine = Rig({"A": State(), "B": State(require=("X",)), "X": State()}, a_state=nested)
