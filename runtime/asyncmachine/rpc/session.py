@@ -108,19 +108,27 @@ class Session:
             NotConnected: the session is not open.
         """
         self._outbox.check_room()
-        reply = self._outbox.wait_for(self._send_payload(name, data, source), anyio.current_time())
+        self._check_payload(name, data, source)
+        update = self._take_update()
+        if update is not None:
+            self._conn.send(update)
+        pid = self._outbox.number()
+        self._put_payload(pid, name, data, source)
+        reply = self._outbox.wait_for(pid, anyio.current_time())
         if self._link is not None:
             self._link.hurry(self.deadline())
         return reply
 
     def send_payload_nowait(self, name: str, data: bytes, *, source: str = "") -> None:
-        """As :meth:`send_payload`, for those who do not want to know whether it was accepted.
+        """As :meth:`send_payload`, but unacknowledged: the hot path.
 
-        A payload that is rejected, or lost with the session, is logged or not known at all.
+        Nothing is known of a payload that is rejected, or lost with the session, and the client's mirror
+        may lag behind it.
         """
-        self._send_payload(name, data, source)
+        self._check_payload(name, data, source)
+        self._put_payload(0, name, data, source)
 
-    def _send_payload(self, name: str, data: bytes, source: str) -> int:
+    def _check_payload(self, name: str, data: bytes, source: str) -> None:
         limits = self._config.limits
         if not self.open:
             raise NotConnected(f"{self!r} is not open")
@@ -132,15 +140,12 @@ class Session:
             )
         if self._conn.unsent + len(data) > limits.output_hard:
             raise DeliveryError(f"{self!r} reads too slowly: {self._conn.unsent} bytes are waiting")
-        update = self._take_update()
-        if update is not None:
-            self._conn.send(update)
-        pid = self._outbox.number()
+
+    def _put_payload(self, pid: int, name: str, data: bytes, source: str) -> None:
         source = source or self._server.source.id
         self._conn.send(Payload(pid, name, source, len(data), 0, bytes(data)))
         if self._link is not None:
             self._link.flush(anyio.current_time())
-        return pid
 
     async def flushed(self) -> None:
         """Wait until all that was sent before has left this process, or the session has ended."""

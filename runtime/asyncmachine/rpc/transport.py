@@ -249,6 +249,7 @@ class Link:
         """Whether the peer took it."""
         send = self._stream.send
         self._stalled_since = now
+        self.hurry(self._stall_deadline())
         try:
             if len(data) <= PIECE:
                 await send(data)
@@ -302,7 +303,7 @@ class Link:
         self._end()
 
     def _stall_deadline(self) -> float:
-        """At least every stall period it is looked at whether a write goes on."""
+        """When the write that is under way has made no progress for too long."""
         if self._stalled_since is None:
             return inf
         return self._stalled_since + self.conn.limits.stall_seconds

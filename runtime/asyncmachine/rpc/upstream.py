@@ -213,6 +213,10 @@ class Upstream:
             self._on_open()
 
     def _take(self, payload: Payload) -> None:
+        if not payload.pid:  # the sender does not want to know
+            if self._consumer is not None:
+                ask(self._consumer, payload)
+            return
         text = ""
         if payload.pid <= self._last_pid:
             status = PayloadStatus.DUPLICATE

@@ -161,22 +161,35 @@ async def test_a_mirror_that_lost_track_recovers(session: Any) -> None:
         assert pair.mirror.connected
 
 
-async def test_a_client_that_never_answers_is_dropped(session: Any, link: Any) -> None:
-    config = RpcConfig(heartbeat=0.02)
-    async with session(config=config, reconnect=False) as pair:
-        pair.client._session._link.wake = lambda: None
-        pair.client._session._link._write_now = lambda now: False
+async def test_a_client_that_never_answers_is_dropped(session: Any) -> None:
+    ended = anyio.Event()
+    args = {"on_session_end": lambda peer: ended.set()}
+    async with session(config=RpcConfig(heartbeat=0.02), server_args=args, reconnect=False) as pair:
+        (peer,) = pair.server.sessions
+        pair.client._session._link.wake = lambda: None  # from now on it is mute
         with anyio.fail_after(5):
-            while pair.server.sessions:
-                await anyio.wait_all_tasks_blocked()
+            await ended.wait()
+        assert peer.closed is not None
+        assert peer.closed.code == Code.TIMEOUT
 
 
 async def test_heartbeats_keep_an_idle_session_open(session: Any) -> None:
-    async with session(config=RpcConfig(heartbeat=0.01)) as pair:
+    async with session(config=RpcConfig(heartbeat=0.05)) as pair:
+        (peer,) = pair.server.sessions
+        answered = anyio.Event()
+        took = pair.client._session._conn.receive_data
+
+        def receive(data: bytes, now: float) -> Any:
+            events = took(data, now)
+            if pair.mirror.rtt is not None:
+                answered.set()
+            return events
+
+        pair.client._session._conn.receive_data = receive
         with anyio.fail_after(5):
-            while pair.mirror.rtt is None:
-                await anyio.wait_all_tasks_blocked()
+            await answered.wait()
         assert 0 <= pair.mirror.rtt < 5
+        assert peer.open
         assert await pair.mirror.add("Start")
 
 

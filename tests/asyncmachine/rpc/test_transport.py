@@ -141,22 +141,16 @@ async def test_a_peer_that_takes_nothing_holds_back_nothing_else_and_loses_nothi
 async def test_a_peer_that_reads_nothing_is_dropped() -> None:
     near, far = await pair()
     host = Host(far, Limits(stall_seconds=0.05))
-    async with near, anyio.create_task_group() as tasks:
-        tasks.start_soon(host.link.run)
-        await shake(near)
-        await host.open.wait()
-        host.due = anyio.current_time() + 0.01
-        host.link.hurry(host.due)
-        size = 2**20
-        for pid in range(2, 10):
-            host.conn.send(Payload(pid, "n", "s", size, 0, bytes(size)))
-        host.link.wake()
-        host.conn._last_sent = host.conn._last_received = -1e9  # so that the timer looks soon
-        host.link.hurry(0.0)
-        with anyio.fail_after(5):
-            while not any(isinstance(e, Closed) for e in host.events):
-                await anyio.lowlevel.checkpoint()
-        assert host.closed().code in (Code.SLOW, Code.TIMEOUT)
+    with anyio.fail_after(5):
+        async with near, anyio.create_task_group() as tasks:
+            tasks.start_soon(host.link.run)
+            await shake(near)
+            await host.open.wait()
+            size = 2**20
+            for pid in range(1, 8):
+                host.conn.send(Payload(pid, "n", "s", size, 0, bytes(size)))
+            host.link.wake()
+    assert host.closed().code == Code.SLOW
 
 
 async def test_what_was_sent_before_the_end_arrives_and_then_the_end() -> None:
