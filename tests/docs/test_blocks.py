@@ -8,7 +8,7 @@ A page is played in a folder of its own, in the order of its blocks:
   ``background`` that it goes on until the end of the page, which ends it with SIGTERM;
 * ``yaml`` with a title is compiled, and has no errors unless it says ``wrong``;
 * ``python`` blocks without a title are one program, which runs when all else has; a line
-  ``print(...)  # text`` prints that text;
+  ``print(...)  # text`` prints that text, where ``...`` stands for anything;
 * ``sh`` holds nothing but ``make`` and targets that exist.
 
 The port 7070 stands for a free one.
@@ -89,7 +89,7 @@ def fits(shown: tuple[str, ...], printed: str) -> bool:
 def in_order(wanted: list[str], printed: str) -> list[str]:
     """Those of *wanted* that are no line of *printed*, each looked for behind the one before."""
     lines = iter(printed.splitlines())
-    return [text for text in wanted if not any(line == text for line in lines)]
+    return [text for text in wanted if not any(fits((text,), line) for line in lines)]
 
 
 class Stage:
