@@ -15,7 +15,6 @@ JUNK = {"utils", "helpers", "common", "misc", "tools", "base_utils", "manager"}
 
 # What is over its cap, and by how much it may be: (place, kind) -> size. Never add, never raise.
 ALLOWED: dict[tuple[str, str], int] = {
-    ("runtime/asyncmachine/node/fleet.py", "file lines"): 508,
     ("runtime/asyncmachine/node/supervisor.py:Supervisor", "class methods"): 27,
     ("runtime/asyncmachine/schema.py", "file lines"): 637,
     ("runtime/asyncmachine/views.py:View", "class methods"): 26,

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kind", required=True)
     parser.add_argument("--run-dir", required=True)
     parser.add_argument("--drain", type=float, default=30.0)
+    parser.add_argument("--heartbeat", type=float, default=2.0)
     options = parser.parse_args(argv)
     inherited = inherit()
     if inherited is None:
@@ -46,7 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_NO_TARGET
     settings = WorkerSettings(
-        worker=options.id, kind=options.kind, run_dir=options.run_dir, drain=options.drain
+        worker=options.id,
+        kind=options.kind,
+        run_dir=options.run_dir,
+        drain=options.drain,
+        heartbeat=options.heartbeat,
     )
     anyio.run(partial(_serve, settings, function, inherited))
     return 0

@@ -325,7 +325,7 @@ class NodeClient(ClientHandlers):
 
     async def call(self, value: Any, *, deadline: float | None = None) -> Any:
         """Run one job on a worker that this client keeps from its first call on; see ``Fleet.call``."""
-        if self._default is None:
+        if self._default is None or self._default.failed:  # it was denied its worker: ask again
             self._default = self._make_fleet(None)
             self._default.start()
         return await self._default.call(value, deadline=deadline)

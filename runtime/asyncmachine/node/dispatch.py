@@ -24,7 +24,7 @@ class Job:
     """One piece of work.
 
     Attributes:
-        index: position of its input; also its id on the wire.
+        index: position of its input, rising from job to job; also its id on the wire.
         data: the encoded input.
         deaths: workers that died with it in their hands.
     """
@@ -46,6 +46,7 @@ class Lost:
 class _Hands:
     jobs: deque[Job] = field(default_factory=deque[Job])
     since: float = 0.0  # when the oldest job began, as far as can be told from here
+    retired: bool = False  # takes no more jobs, keeps those it has
 
 
 class Dispatcher:
@@ -91,7 +92,7 @@ class Dispatcher:
     def room(self) -> int:
         """How many more jobs can be handed out at once."""
         depth = self.depth
-        free = sum(max(0, depth - len(h.jobs)) for h in self._hands.values())
+        free = sum(max(0, depth - len(h.jobs)) for h in self._hands.values() if not h.retired)
         return max(0, free - len(self._waiting))
 
     def add(self, job: Job) -> None:
@@ -105,8 +106,11 @@ class Dispatcher:
     def assign(self, now: float) -> Iterator[tuple[object, Job]]:
         """Hand out waiting jobs, to the worker with the fewest first. Each yielded pair must be sent."""
         depth = self.depth
-        while self._waiting and self._hands:
-            worker, hands = min(self._hands.items(), key=lambda item: len(item[1].jobs))
+        while self._waiting:
+            able = [item for item in self._hands.items() if not item[1].retired]
+            if not able:
+                return
+            worker, hands = min(able, key=lambda item: len(item[1].jobs))
             if len(hands.jobs) >= depth:
                 return
             job = self._waiting.popleft()
@@ -125,10 +129,24 @@ class Dispatcher:
         return job
 
     def refused(self, worker: object, index: int) -> None:
-        """A worker gave a job back without beginning it: it drains. The job goes first to another one."""
-        job = _take(self._hands.get(worker), index)
+        """A worker gave a job back without beginning it, or never got it: it is going, and gets no more.
+
+        The job moves on to another one. What the worker has begun is still its own.
+        """
+        hands = self._hands.get(worker)
+        if hands is None:
+            return
+        hands.retired = True
+        job = _take(hands, index)
         if job is not None:
-            self._waiting.appendleft(job)
+            self._put_back(job)
+
+    def _put_back(self, job: Job) -> None:
+        """Jobs are added and handed out in the order of their indexes: so is what comes back."""
+        at = 0
+        while at < len(self._waiting) and self._waiting[at].index < job.index:
+            at += 1
+        self._waiting.insert(at, job)
 
     def cancel(self, index: int) -> tuple[object, Job] | None:
         """Forget a job. Returns the worker that holds it, to be told, or None when it was only waiting."""
@@ -148,10 +166,11 @@ class Dispatcher:
         if hands is None or not hands.jobs:
             return None
         hit = hands.jobs.popleft()
-        self._waiting.extendleft(reversed(hands.jobs))
+        for job in hands.jobs:
+            self._put_back(job)
         hit.deaths += 1
         if self.idempotent and hit.deaths <= self.max_reruns:
-            self._waiting.appendleft(hit)
+            self._put_back(hit)
             self.reruns += 1
             return None
         return Lost(hit, poison=self.idempotent)

@@ -1,7 +1,7 @@
 """Several leased workers that work through one stream of jobs.
 
-The decisions are in :mod:`asyncmachine.node.dispatch`; here are the links to the workers, and the
-tasks that keep a link to each of them and get another worker when one is lost.
+The decisions are in :mod:`asyncmachine.node.dispatch`; here are the tasks that keep a link to each of
+the workers and get another worker when one is lost.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import anyio
-from anyio.abc import TaskStatus
 
-from amstates.worker import WORKER_SCHEMA
-from amstates.worker import WorkerStates as ss
 from asyncmachine.errors import (
     ArgsError,
     AsyncMachineError,
@@ -26,10 +23,9 @@ from asyncmachine.errors import (
 )
 from asyncmachine.node.args import REFUSED, Answer, WorkResult, decode_value, encode_value
 from asyncmachine.node.dispatch import Dispatcher, Job, Lost
-from asyncmachine.rpc.client import Client, tcp
-from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.node.link import MAX_INPUT, WorkerLink
 
-__all__ = ["Fleet", "FleetConfig", "MapRun", "Outcome", "WorkerLink"]
+__all__ = ["Fleet", "FleetConfig", "MapRun", "Outcome"]
 
 _NOTICE = 0.25  # seconds to wait for the supervisor's word on how a worker died
 _AHEAD = 1024  # outcomes that may wait for a consumer of ``map`` before no more inputs are taken
@@ -66,7 +62,7 @@ class Outcome:
         index: position of its input, from 0.
         value: what the function returned, None on failure.
         error: None, or why there is no value: ``WorkError`` (with the remote traceback), ``WorkTimeout``,
-            ``WorkerLost``, or ``ArgsError`` when the input could not be sent.
+            ``WorkerLost``, or ``ArgsError`` when the input or the result could not be sent.
         worker: id of the worker that answered, or died.
     """
 
@@ -80,64 +76,6 @@ class Outcome:
         if self.error is not None:
             raise self.error
         return self.value
-
-
-class WorkerLink:
-    """The direct connection to one leased worker."""
-
-    def __init__(
-        self, answer: Answer, client_id: str, kind: str, on_result: Callable[[WorkerLink, WorkResult], None]
-    ):
-        self.worker = answer.worker
-        self.lease = answer.lease
-        self._on_result = on_result
-        self._rpc = Client(
-            tcp(answer.host, answer.port),
-            WORKER_SCHEMA,
-            client_id=client_id,
-            ticket=answer.ticket,
-            kind=kind,
-            on_payload=self._payload,
-            reconnect=False,
-            config=RpcConfig(heartbeat=2.0),
-        )
-
-    def _payload(self, payload: Any) -> bool:
-        try:
-            self._on_result(self, WorkResult.decode(payload.data))
-        except ArgsError:
-            return False
-        return True
-
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Connect, report started when the mirror is there, return when the session has ended.
-
-        Raises:
-            RpcError: the worker could not be reached or refused.
-        """
-        ended = anyio.Event()
-
-        async def session() -> None:
-            await self._rpc.run()
-            ended.set()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(session)
-            await self._rpc.ready()
-            task_status.started()
-            await ended.wait()
-
-    def send(self, job: Job, deadline: float | None) -> None:
-        """Delegate a job. Its answer comes through ``on_result``."""
-        self._rpc.machine.add_nowait(ss.WorkRequested, id=job.index, input=job.data, deadline=deadline)
-
-    def cancel(self, job: Job) -> None:
-        """Tell the worker that nobody wants this any more."""
-        self._rpc.machine.add_nowait(ss.WorkCancel, id=job.index)
-
-    def release(self) -> None:
-        """Give the worker back."""
-        self._rpc.stop()
 
 
 @dataclass(slots=True)
@@ -193,6 +131,10 @@ class Fleet:
         if self._fatal is not None:
             raise self._fatal
         data = encode_value(value, "input")
+        if len(data) > MAX_INPUT:
+            raise ArgsError(
+                f"input has {len(data)} bytes encoded, at most {MAX_INPUT} can be sent; send a path"
+            )
         index = self._next
         self._next += 1
         self._open[index] = _Open(deliver, deadline if deadline is not None else self.config.deadline)
@@ -203,11 +145,7 @@ class Fleet:
     def cancel(self, index: int) -> None:
         """Nobody wants the outcome any more: it will not be delivered."""
         if self._open.pop(index, None) is not None:
-            held = self._dispatcher.cancel(index)
-            if held is not None:
-                link, job = held
-                assert isinstance(link, WorkerLink)
-                link.cancel(job)
+            self._withdraw(index)
             self._pump()
 
     async def call(self, value: Any, *, deadline: float | None = None) -> Any:
@@ -216,7 +154,7 @@ class Fleet:
         Raises:
             WorkError, WorkTimeout, WorkerLost: see there.
             ArgsError: *value* cannot be encoded.
-            NoWorker: no worker was granted.
+            NoWorker: no worker was granted, or the fleet was stopped.
         """
         done = anyio.Event()
         outcomes: list[Outcome] = []
@@ -266,8 +204,8 @@ class Fleet:
         self._spawn(self._run)
 
     def stop(self) -> None:
-        """Give the workers back; what has no outcome is forgotten."""
-        self._open.clear()
+        """Give the workers back; jobs without an outcome fail with ``NoWorker``."""
+        self._end(NoWorker("the fleet was stopped before this job had an outcome"))
         self._scope.cancel()
 
     def spawn(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -275,10 +213,13 @@ class Fleet:
         self._spawn(task)
 
     async def _run(self) -> None:
-        with self._scope:
-            async with anyio.create_task_group() as tasks:
-                for _ in range(self.config.workers):
-                    tasks.start_soon(self._hold)
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(self.config.workers):
+                        tasks.start_soon(self._hold)
+        finally:
+            self._end(NoWorker("the client ended before this job had an outcome"))
 
     async def _hold(self) -> None:
         """Keep one worker, a new one after each loss."""
@@ -325,16 +266,29 @@ class Fleet:
         """One worker less. The others go on; without any, all jobs fail."""
         self._holders -= 1
         if not self._holders:
-            self._fatal = error
-            for index in list(self._open):
-                self._dispatcher.cancel(index)
-                self._deliver(index, Outcome(index, error=error))
-            self._wake_room()
+            self._end(error)
+
+    def _end(self, error: AsyncMachineError) -> None:
+        """There will be no worker any more: whoever waits for an outcome gets this one."""
+        self._fatal = self._fatal or error
+        open_, self._open = self._open, {}
+        for index, entry in open_.items():
+            self._withdraw(index)
+            entry.deliver(Outcome(index, error=error))
+        self._wake_room()
+
+    def _withdraw(self, index: int) -> None:
+        held = self._dispatcher.cancel(index)
+        if held is not None:
+            link, job = held
+            assert isinstance(link, WorkerLink)
+            link.cancel(job)
 
     def _pump(self) -> None:
         for link, job in self._dispatcher.assign(time.monotonic()):
             assert isinstance(link, WorkerLink)
-            link.send(job, self._open[job.index].deadline)
+            if not link.send(job, self._open[job.index].deadline):
+                self._dispatcher.refused(link, job.index)
         if self._dispatcher.room:
             self._wake_room()
 
@@ -345,15 +299,17 @@ class Fleet:
     def _on_result(self, link: WorkerLink, result: WorkResult) -> None:
         if result.status == REFUSED:
             self._dispatcher.refused(link, result.id)
-            self._dispatcher.leave(link)  # it drains: what it has begun is answered, nothing else is
             self._pump()
             return
         job = self._dispatcher.done(link, result.id, time.monotonic())
         if job is not None:
-            error = result.error()
+            error: AsyncMachineError | None = result.error()
             value = None
             if error is None:
-                value = decode_value(result.value, "result")
+                try:
+                    value = decode_value(result.value, "result")
+                except ArgsError as bad:
+                    error = bad
             self._deliver(job.index, Outcome(job.index, value, error, link.worker))
             self._pump()
 
@@ -390,6 +346,7 @@ class MapRun(AsyncIterator[Outcome]):
         self._ended = False
         self._error: Exception | None = None
         self._news = anyio.Event()
+        self._feeding = anyio.CancelScope()
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -408,6 +365,7 @@ class MapRun(AsyncIterator[Outcome]):
     def cancel(self) -> None:
         """Forget what has no outcome yet."""
         self._ended = True
+        self._feeding.cancel()
         self._fleet.unlisten(self._poke)
         for job in list(self._jobs):
             self._fleet.cancel(job)
@@ -439,7 +397,7 @@ class MapRun(AsyncIterator[Outcome]):
             if self._owner:
                 self._fleet.start()
             if isinstance(self._inputs, AsyncIterable):
-                self._fleet.spawn(self._feed)
+                self._fleet.spawn(self._feed_until_cancelled)
 
     def _poke(self) -> None:
         self._news.set()
@@ -456,6 +414,10 @@ class MapRun(AsyncIterator[Outcome]):
                 self._ended = True
                 return
             self._submit(value)
+
+    async def _feed_until_cancelled(self) -> None:
+        with self._feeding:
+            await self._feed()
 
     async def _feed(self) -> None:
         """Feed the fleet from async inputs, which may take their time."""

@@ -67,7 +67,8 @@ class Supervisor(SupervisorHandlers):
 
     Args:
         launcher: starts worker processes.
-        spec: of its workers; ``--id``, ``--kind``, ``--run-dir`` and ``--drain`` are appended to argv.
+        spec: of its workers; ``--id``, ``--kind``, ``--run-dir``, ``--drain`` and ``--heartbeat`` are
+            appended to argv.
         host: loopback address of the public port. Clients are not authenticated in this release,
             so nothing else is accepted.
         port: 0 for any free one; see :attr:`address`.
@@ -237,9 +238,10 @@ class Supervisor(SupervisorHandlers):
         """Take over into the records what the mirrors of the workers show."""
         for member in self.members.values():
             record = self.view.workers[member.id]
-            connected = member.mirror is not None and member.mirror.connected
-            if connected:
-                record = replace(record, seen=now, jobs=member.jobs())
+            mirror = member.mirror
+            connected = mirror is not None and mirror.connected
+            if mirror is not None and connected:
+                record = replace(record, seen=mirror.heard or now, jobs=member.jobs())
             if not connected and record.phase not in ("spawning", "booting"):
                 record = replace(
                     record, stalled=True
@@ -320,10 +322,11 @@ class Supervisor(SupervisorHandlers):
         self.started += 1
         worker = f"w{self.started}"
         options = ("--id", worker, "--kind", self.kind)
-        places = ("--run-dir", self._folder.name, "--drain", str(self.config.drain))
+        places = ("--run-dir", self._folder.name)
+        times = ("--drain", str(self.config.drain), "--heartbeat", str(self.config.heartbeat))
         spec = replace(
             self._spec.named(worker),
-            argv=(*self._spec.argv, *options, *places),
+            argv=(*self._spec.argv, *options, *places, *times),
             digest=self.schema.digest,
             drain=self.config.drain,
         )

@@ -56,6 +56,7 @@ class WorkerSettings:
         host: address of the public endpoint; must be a loopback address, since tickets travel in
             the clear.
         drain: seconds that work in progress gets when the worker has to go.
+        heartbeat: seconds of silence after which the supervisor hears a sign of life.
     """
 
     worker: str
@@ -63,6 +64,7 @@ class WorkerSettings:
     run_dir: str
     host: str = "127.0.0.1"
     drain: float = 30.0
+    heartbeat: float = 2.0
 
 
 class Worker(WorkerHandlers):
@@ -82,7 +84,7 @@ class Worker(WorkerHandlers):
             self.machine,
             Acl.open("supervisor"),
             kind=settings.kind,
-            config=RpcConfig(interval=0.005),
+            config=RpcConfig(interval=0.005, heartbeat=settings.heartbeat),
             on_session=lambda _: self._show(ss.SuperConnected, True),
             on_session_end=lambda _: self._show(ss.SuperConnected, False),
         )
