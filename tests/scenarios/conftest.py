@@ -1,4 +1,4 @@
-"""Pools of real processes for tests: where they live, how they are watched, and that nothing of them stays."""
+"""Pools of real processes for tests: where they live, how they are watched, that nothing of them stays."""
 
 from __future__ import annotations
 
@@ -133,6 +133,8 @@ class Command:
 
     async def exit(self, within: float = 15.0) -> int:
         """The exit code."""
+        if (code := self.process.poll()) is not None:
+            return code
         fd = os.pidfd_open(self.pid)
         try:
             with anyio.fail_after(within):
@@ -262,7 +264,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     # Paths of Unix sockets are short: the folder of a test is too deep for them.
-    temp = Path(tempfile.mkdtemp(prefix="am-", dir="/tmp"))  # noqa: S108
+    temp = Path(tempfile.mkdtemp(prefix="am-", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(temp))
     lab = Lab(tmp_path, temp)
     try:
