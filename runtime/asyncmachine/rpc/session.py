@@ -147,6 +147,11 @@ class Session:
         if self._link is not None:
             self._link.flush(anyio.current_time())
 
+    @property
+    def all_written(self) -> bool:
+        """Whether all that was sent has left this process, or the session has ended."""
+        return self._link is None or self._link.all_written
+
     async def flushed(self) -> None:
         """Wait until all that was sent before has left this process, or the session has ended."""
         if self._link is not None:

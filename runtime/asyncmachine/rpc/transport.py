@@ -145,9 +145,14 @@ class Link:
         if self._alarm is not None and deadline < self._alarm.deadline:
             self._alarm.deadline = deadline
 
+    @property
+    def all_written(self) -> bool:
+        """Whether the operating system has taken all that was to be sent, or the connection has ended."""
+        return self._tasks is None or (self._idle is not None and not self.conn.unsent and not self._rest)
+
     async def flushed(self) -> None:
         """Wait until all that was to be sent was taken by the operating system, or the connection ended."""
-        while self._tasks is not None and (self._idle is None or self._idle.is_set() or self.conn.unsent):
+        while not self.all_written:
             if self._flushed is None:
                 self._flushed = anyio.Event()
             await self._flushed.wait()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asyncmachine.api import Tracer
@@ -230,3 +232,40 @@ async def test_a_denied_flood_is_cut_off(session: Any) -> None:
                 ends.append(type(error).__name__)
         assert set(ends) == {"Denied", "OutcomeUnknown"}
         assert ends.count("Denied") <= pair.client.config.limits.glitch_burst + 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("interval", [0.0, 0.003])
+async def test_a_mirror_equals_its_source_in_the_end(session: Any, seed: int, interval: float) -> None:
+    """Whatever both sides do, whatever is merged, lost, or cut and opened again."""
+    rng = random.Random(seed)
+    config = RpcConfig(
+        interval=interval, retry_base=0.001, retry_cap=0.002, limits=Limits(resync_seconds=1e-9)
+    )
+    names = ("Start", "On", "Seen", "Secret", "Shy")
+    async with session(config=config) as pair:
+        with anyio.fail_after(20):
+            for _ in range(150):
+                action = rng.randrange(12)
+                if action < 6:
+                    getattr(pair.source, rng.choice(("add", "remove", "set")))(rng.choice(names))
+                elif action < 8:
+                    pair.source.add("Work", number=1)
+                elif action < 10:
+                    await (await pair.client.ready()).toggle("Start")
+                    assert pair.mirror.tick("Start") == pair.source.tick("Start")
+                elif action == 10 and pair.server.sessions and pair.server.sessions[0].open:
+                    pair.server.sessions[0].ver -= 1  # as if an update had been lost
+                elif rng.random() < 0.3:
+                    for peer in pair.server.sessions:
+                        peer.close(Code.INTERNAL, "cut")
+                    await pair.client.states.when("Disconnected")
+                    await pair.client.ready()
+                else:
+                    await anyio.lowlevel.checkpoint()
+            mirror = await pair.client.ready()
+            await mirror.add("Start")
+        rights = pair.source.schema.allowed("client", "read")
+        for index, name in enumerate(pair.source.schema.names):
+            shown = pair.source.tick(name) if rights >> index & 1 else 0
+            assert mirror.tick(name) == shown, name
