@@ -189,7 +189,10 @@ class NetMachine(View):
         index = self._index
         called: list[int] = []
         for item in states:
-            for name in item if isinstance(item, list | tuple) else (item,):
+            names: Sequence[str] = (item,) if isinstance(item, str) else item
+            if not isinstance(names, list | tuple):
+                raise self._unknown(item)
+            for name in names:
                 try:
                     called.append(index[name])
                 except (KeyError, TypeError):

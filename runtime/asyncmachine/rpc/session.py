@@ -162,10 +162,6 @@ class Session:
         if self._link is not None:
             self._link.close(code, text)
 
-    def _wake(self) -> None:
-        if self._link is not None:
-            self._link.wake()
-
     # -- the driver of the link ----------------------------------------------------------------
 
     def on_events(self, events: list[Event], now: float) -> None:
@@ -207,8 +203,7 @@ class Session:
     def on_time(self, now: float) -> None:
         """See ``Driver``."""
         if self._dirty and now >= self._next_push:
-            self.before_send(now)
-            self._wake()
+            self.before_send(now)  # the link writes what it finds after this
         self._outbox.expire(now)
 
     # -- handshake -----------------------------------------------------------------------------
