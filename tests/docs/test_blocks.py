@@ -34,11 +34,13 @@ from amgen.source import read_tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md"))]
-LANGUAGES = {"console", "ini", "mermaid", "python", "sh", "text", "toml", "yaml"}
+LANGUAGES = {"", "console", "ini", "mermaid", "python", "sh", "text", "toml", "yaml"}
 SECONDS = 50
 PORT = "7070"
 
-_FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=ticks)[ ]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<ticks>`{3,})(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=ticks)[ ]*$", re.MULTILINE | re.DOTALL
+)
 _PRINTS = re.compile(r"^\s*print\(.*\)  # (?P<text>.+)$", re.MULTILINE)
 
 
@@ -77,13 +79,15 @@ def commands(text: str) -> Iterator[Command]:
 
 
 def fits(shown: tuple[str, ...], printed: str) -> bool:
-    """Whether *printed* is what is shown; ``...`` alone in a line stands for any lines, elsewhere for any text."""
-    rows = [
-        r"(?:[^\n]*\n)*" if row.strip() == "..." else re.escape(row.rstrip()).replace(r"\.\.\.", ".*") + r"[ ]*\n"
-        for row in shown
-    ]
+    """Whether *printed* is what is shown; ``...`` alone in a line stands for any lines, else for any text."""
+
+    def pattern(row: str) -> str:
+        if row.strip() == "...":
+            return r"(?:[^\n]*\n)*"
+        return re.escape(row.rstrip()).replace(r"\.\.\.", ".*") + r"[ ]*\n"
+
     text = printed if printed.endswith("\n") else printed + "\n"
-    return re.fullmatch("".join(rows), text) is not None
+    return re.fullmatch("".join(map(pattern, shown)), text) is not None
 
 
 def in_order(wanted: list[str], printed: str) -> list[str]:
@@ -203,7 +207,7 @@ def check_make(block: Block) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for row in block.text.splitlines():
         command, *given = row.partition("#")[0].split() or ["make"]
-        assert command == "make", f"line {block.line}: {row!r} is not run by anything; make it a console block"
+        assert command == "make", f"line {block.line}: {row!r} would not be run; make it a console block"
         assert set(given) <= targets, f"line {block.line}: no such target in the Makefile: {row!r}"
 
 
@@ -281,7 +285,8 @@ def test_a_background_command_must_end_well(tmp_path: Path) -> None:
 
 
 def test_a_schema_on_a_page_must_compile(tmp_path: Path) -> None:
-    page = '```yaml title="lamp.yaml"\nmachine: Lamp\ndoc: A lamp.\nstates:\n  On: {doc: Lit., require: [Off]}\n```\n'
+    states = "states:\n  On: {doc: Lit., require: [Off]}\n"
+    page = f'```yaml title="lamp.yaml"\nmachine: Lamp\ndoc: A lamp.\n{states}```\n'
     with pytest.raises(AssertionError, match="Off"):
         Stage(tmp_path).play(page)
 

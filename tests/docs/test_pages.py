@@ -44,9 +44,8 @@ def broken(name: str) -> list[str]:
             continue
         path, _, anchor = target.partition("#")
         file = (ROOT / name).parent / path if path else ROOT / name
-        if not file.exists() or not file.resolve().is_relative_to(ROOT):
-            found.append(target)
-        elif anchor and anchor not in anchors(FENCED.sub("", file.read_text("utf-8"))):
+        there = file.exists() and file.resolve().is_relative_to(ROOT)
+        if not there or (anchor and anchor not in anchors(FENCED.sub("", file.read_text("utf-8")))):
             found.append(target)
     return found
 
@@ -58,7 +57,9 @@ def test_links_lead_somewhere(name: str) -> None:
 
 def test_broken_links_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    (tmp_path / "a.md").write_text("# One two\n[x](#one-two) [y](b.md) [z](a.md#three)\n[w](https://example.org)")
+    (tmp_path / "a.md").write_text(
+        "# One two\n[x](#one-two) [y](b.md) [z](a.md#three)\n[w](https://example.org)"
+    )
     assert broken("a.md") == ["b.md", "a.md#three"]
 
 
@@ -99,11 +100,41 @@ def test_every_command_has_its_place() -> None:
         assert set(main.list_commands(None)) == set(names)  # type: ignore[arg-type]  # neither looks at it
 
 
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def modules(folder: Path) -> set[str]:
+    """Modules and packages in *folder*, without the ones in them."""
+    return {p.stem for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()} - {
+        "__init__",
+        "__main__",
+    }
+
+
+def test_the_diagram_of_layers_is_complete() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    drawn = re.search(r"<!-- layers -->(.*?)<!-- end -->", page, re.DOTALL)
+    assert drawn is not None
+    runtime, compiler = drawn[1].split("subgraph compiler")
+    assert modules(ROOT / "runtime" / "asyncmachine") - words(runtime) == set()
+    assert modules(ROOT / "runtime" / "asyncmachine" / "_core") - words(runtime) == set()
+    assert modules(ROOT / "amgen") - words(compiler) == set()
+
+
+def test_files_that_are_named_exist() -> None:
+    """A path in backquotes, such as ``node/pool.py``, is there: from the root, or from a package."""
+    roots = (ROOT, ROOT / "runtime" / "asyncmachine", ROOT / "runtime", ROOT / "generated")
+    for name in ("README.md", "docs/architecture.md", "docs/contributing.md"):
+        for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", prose(name)):
+            found = [r / p for r in roots for p in (path, f"{path}.py") if (r / p).exists()]
+            assert found, f"{name} names {path}"
+
+
 def test_the_map_of_the_repository_is_complete() -> None:
-    """Every folder that is tracked is in the README's table of where everything is."""
-    files = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=50
-    ).stdout.splitlines()
-    folders = {f.partition("/")[0] for f in files if "/" in f and not f.startswith(".")}
+    """Every folder at the top is in the README's table of where everything is."""
+    made = {"build", "dist", "__pycache__"}
+    folders = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")} - made
+    folders = {f for f in folders if not f.endswith(".egg-info")}
     readme = (ROOT / "README.md").read_text("utf-8")
     assert {f for f in folders if f"`{f}/" not in readme} == set()
