@@ -106,7 +106,7 @@ class Stage:
             probe.bind(("127.0.0.1", 0))
             self.port = str(probe.getsockname()[1])
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        self.env = {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": ""}
+        self.env = {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "200"}
 
     def play(self, page: str) -> None:
         program: list[Block] = []
