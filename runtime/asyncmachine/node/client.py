@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -241,7 +241,15 @@ class NodeClient(ClientHandlers):
             return None
         finally:
             self._requests.pop(request, None)
+            if not answers and state == super_ss.ProvideWorker:
+                self._withdraw(request)
         return answers[0]
+
+    def _withdraw(self, request: int) -> None:
+        """Nobody waits for this worker any more: it should not be kept for us."""
+        if self._super is not None:
+            with suppress(RpcError):
+                self._super.machine.add_nowait(super_ss.ReleaseWorker, request=request)
 
     async def _lease(self) -> Answer:
         """A lease on one worker.

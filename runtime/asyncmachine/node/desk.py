@@ -176,6 +176,13 @@ class Desk:
                 self._deny(lease.request, outcome.reason)
         pool.reconcile()
 
+    def withdraw(self, client: str, number: int) -> None:
+        """A client does not want what it asked for with this request. Only its own ones can be meant."""
+        if not self.leases.withdraw(client, number):
+            for lease in self.leases.leases:
+                if lease.request.key == (client, number):
+                    self.revoke(lease.id)
+
     def revoke(self, lease_id: int) -> None:
         """End a lease from this side: its worker turns the client out."""
         lease = self.leases.lease(lease_id)

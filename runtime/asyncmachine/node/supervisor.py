@@ -410,9 +410,10 @@ class Supervisor(SupervisorHandlers):
         self.reconcile()
 
     def release_worker_state(self, event: Event[ReleaseWorkerArgs]) -> None:
-        """A client gives a lease back without having used it."""
+        """A client does not want its worker any more, or never came to want it."""
         event.machine.remove(ss.ReleaseWorker)
-        self.desk.revoke(event.data.lease)
+        self.desk.withdraw(_client_of(event), event.data.request)
+        self.reconcile()
 
     def list_workers_state(self, event: Event[ListWorkersArgs]) -> None:
         """Somebody wants to see the pool."""
