@@ -123,3 +123,25 @@ async def test_a_granted_client_that_never_comes_loses_its_lease(lab: Any) -> No
             assert pool.desk.holds(answer.worker)
             await lab.until(lambda: not pool.desk.holds(answer.worker))
             assert await client.call(1) == 2
+
+
+async def test_workers_are_not_kept_for_who_has_stopped_waiting(lab: Any) -> None:
+    with anyio.fail_after(30):
+        async with lab.pool(max=1) as pool, lab.client(pool) as client:
+            for _ in range(3):
+                run = client.map(range(5), config=FleetConfig(workers=3))
+                assert {outcome.value async for outcome in run} == {0, 2, 4, 6, 8}
+                await lab.until(lambda: not pool.desk.leases.waiting and not pool.desk.leases.leases, 2)
+
+
+async def test_a_lease_is_not_given_back_by_somebody_else(lab: Any) -> None:
+    with anyio.fail_after(30):
+        async with lab.pool(max=1) as pool, lab.client(pool, "one") as one, lab.client(pool, "two") as two:
+            assert await one.call(1) == 2
+            (lease,) = pool.desk.leases.leases
+            for number in range(lease.request.number + 2):
+                await two._super.machine.add("ReleaseWorker", request=number)
+            assert pool.desk.leases.leases[0].id == lease.id
+            assert await one.call(2) == 4
+            await one._super.machine.add("ReleaseWorker", request=lease.request.number)
+            await lab.until(lambda: not pool.desk.leases.leases)
