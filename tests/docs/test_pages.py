@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,34 @@ def test_the_diagram_of_layers_is_complete() -> None:
     assert modules(ROOT / "runtime" / "asyncmachine") - words(runtime) == set()
     assert modules(ROOT / "runtime" / "asyncmachine" / "_core") - words(runtime) == set()
     assert modules(ROOT / "amgen") - words(compiler) == set()
+    assert against_the_layers(runtime) == []
+
+
+def against_the_layers(diagram: str) -> list[tuple[str, str]]:
+    """Arrows that do not lead downwards in the import contract of the runtime."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = config["tool"]["importlinter"]["contracts"]
+    (layers,) = (c["layers"] for c in contracts if c["id"] == "runtime-exhaustive")
+    height = {name: -i for i, layer in enumerate(layers) for name in words(layer)}
+    found: list[tuple[str, str]] = []
+    for row in diagram.splitlines():
+        nodes = [part.split("[")[0].split(":")[0].strip() for part in row.split("-->")]
+        arrows = [(a, b) for a, b in pairwise(nodes) if a in height and b in height]
+        found += [(a, b) for a, b in arrows if height[a] <= height[b]]
+    return found
+
+
+def test_an_arrow_upwards_is_found() -> None:
+    assert against_the_layers('cli --> node["node<br>x"]\nviews --> _core --> machine') == [
+        ("_core", "machine")
+    ]
+
+
+def test_the_changelog_knows_the_version() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    versions = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", prose("CHANGELOG.md"), re.MULTILINE)
+    assert versions[0] == config["project"]["version"]
+    assert f"Version {versions[0]}" in prose("README.md")
 
 
 def test_files_that_are_named_exist() -> None:
