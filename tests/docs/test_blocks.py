@@ -148,7 +148,17 @@ class Stage:
                 assert fits(shown, done.stdout), f"line {block.line}: {command.text}\n{done.stdout}"
 
     def shell(self, text: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        process = self.launch(text)
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # the shell, and what it runs
+            process.communicate()
+            raise
+        return subprocess.CompletedProcess(text, process.returncode, printed)
+
+    def launch(self, text: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             ["/bin/sh", "-c", text.replace(PORT, self.port)],
             cwd=self.folder,
             env=self.env,
@@ -156,21 +166,12 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
-            check=False,
+            start_new_session=True,
         )
 
     def start(self, command: Command, line: int) -> None:
         """Start a program and wait for the lines that it is shown to print."""
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", "exec " + command.text.replace(PORT, self.port)],
-            cwd=self.folder,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process = self.launch(f"exec {command.text}")
         self.running.append(process)
         assert process.stdout is not None
         printed = "".join(process.stdout.readline() for _ in command.shown)
@@ -199,7 +200,7 @@ class Stage:
     def close(self) -> None:
         for process in self.running:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
 
