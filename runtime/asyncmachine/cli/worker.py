@@ -13,9 +13,10 @@ from functools import partial
 
 import anyio
 
+from asyncmachine.node.function_worker import FunctionWorker
 from asyncmachine.node.functions import TargetError, load_function
 from asyncmachine.node.launchers.child import Inherited, inherit
-from asyncmachine.node.worker import FunctionWorker, WorkerSettings
+from asyncmachine.node.worker import WorkerSettings
 
 __all__ = ["EXIT_NO_TARGET", "EXIT_NOT_LAUNCHED", "main"]
 

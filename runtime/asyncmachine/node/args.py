@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final, Self, cast
 
-from asyncmachine._wire.cbor import CborError, decode, encode
+from asyncmachine._wire.cbor import CborError, decode, dump, encode
 from asyncmachine.errors import ArgsError, WorkError, WorkFailed, WorkTimeout
 from asyncmachine.schema import (
     Decoder,
@@ -196,13 +196,16 @@ ERROR: Final = "error"
 TIMEOUT: Final = "timeout"
 REFUSED: Final = "refused"
 
+_DONE: Final[tuple[Decoder, ...]] = (decode_int, decode_str, decode_bytes, decode_float)
+_FAILED: Final[tuple[Decoder, ...]] = (decode_int, decode_str, decode_str, decode_str, decode_str)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkResult:
     """One answer of a worker: positional on the wire, since there is one per call.
 
-    ``status`` is ``ok`` (``value`` is the encoded result), ``error``, ``timeout``, or ``refused``: it
-    was not begun.
+    ``status`` is ``ok`` (``value`` is the encoded result, ``seconds`` the time the work took), ``error``,
+    ``timeout``, or ``refused``: it was not begun.
     """
 
     id: int
@@ -211,25 +214,24 @@ class WorkResult:
     kind: str = ""
     message: str = ""
     traceback: str = ""
+    seconds: float = 0.0
 
     def encode(self) -> bytes:
         """As CBOR."""
         if self.status == OK:
-            return encode([self.id, OK, self.value])
-        return encode([self.id, self.status, self.kind, self.message, self.traceback])
+            return dump([self.id, OK, self.value, self.seconds])
+        return dump([self.id, self.status, self.kind, self.message, self.traceback])
 
     @classmethod
     def decode(cls, data: bytes) -> WorkResult:
         """Raises ``ArgsError``."""
         row = decode_list(lambda item, _: item)(decode_value(data, "result"), "result")
-        shape: tuple[Decoder, ...] = (decode_int, decode_str, decode_bytes)
-        if len(row) != 3:
-            shape = (decode_int, decode_str, decode_str, decode_str, decode_str)
+        shape = _FAILED if len(row) == len(_FAILED) else _DONE
         if len(row) != len(shape):
             raise ArgsError(f"result has {len(row)} fields")
         item = [decoder(x, f"result[{i}]") for i, (decoder, x) in enumerate(zip(shape, row, strict=True))]
-        if len(item) == 3:
-            return cls(item[0], item[1], value=item[2])
+        if shape is _DONE:
+            return cls(item[0], item[1], value=item[2], seconds=item[3])
         return cls(item[0], item[1], kind=item[2], message=item[3], traceback=item[4])
 
     def error(self) -> WorkFailed | None:

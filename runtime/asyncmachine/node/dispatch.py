@@ -45,7 +45,6 @@ class Lost:
 @dataclass(slots=True)
 class _Hands:
     jobs: deque[Job] = field(default_factory=deque[Job])
-    since: float = 0.0  # when the oldest job began, as far as can be told from here
     retired: bool = False  # takes no more jobs, keeps those it has
 
 
@@ -81,7 +80,7 @@ class Dispatcher:
             return self._fixed
         if self._mean > _LONG:
             return 1
-        return max(2, min(_DEEPEST, round(_TARGET / self._mean)))
+        return max(2, min(_DEEPEST, round(_TARGET / max(self._mean, 1e-6))))
 
     @property
     def open(self) -> int:
@@ -103,7 +102,7 @@ class Dispatcher:
         """A worker is ready for jobs."""
         self._hands.setdefault(worker, _Hands())
 
-    def assign(self, now: float) -> Iterator[tuple[object, Job]]:
+    def assign(self) -> Iterator[tuple[object, Job]]:
         """Hand out waiting jobs, to the worker with the fewest first. Each yielded pair must be sent."""
         depth = self.depth
         while self._waiting:
@@ -114,18 +113,18 @@ class Dispatcher:
             if len(hands.jobs) >= depth:
                 return
             job = self._waiting.popleft()
-            if not hands.jobs:
-                hands.since = now
             hands.jobs.append(job)
             yield worker, job
 
-    def done(self, worker: object, index: int, now: float) -> Job | None:
-        """A worker answered. Returns the job, or None when it does not hold that one (a late answer)."""
-        hands = self._hands.get(worker)
-        job = _take(hands, index)
-        if job is not None and hands is not None:
-            self._mean += 0.1 * (now - hands.since - self._mean)
-            hands.since = now
+    def done(self, worker: object, index: int, seconds: float) -> Job | None:
+        """A worker answered. Returns the job, or None when it does not hold that one (a late answer).
+
+        Args:
+            seconds: that the job took, as the worker says.
+        """
+        job = _take(self._hands.get(worker), index)
+        if job is not None:
+            self._mean += 0.2 * (seconds - self._mean)
         return job
 
     def refused(self, worker: object, index: int) -> None:

@@ -6,7 +6,6 @@ the workers and get another worker when one is lost.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -285,7 +284,7 @@ class Fleet:
             link.cancel(job)
 
     def _pump(self) -> None:
-        for link, job in self._dispatcher.assign(time.monotonic()):
+        for link, job in self._dispatcher.assign():
             assert isinstance(link, WorkerLink)
             if not link.send(job, self._open[job.index].deadline):
                 self._dispatcher.refused(link, job.index)
@@ -301,7 +300,7 @@ class Fleet:
             self._dispatcher.refused(link, result.id)
             self._pump()
             return
-        job = self._dispatcher.done(link, result.id, time.monotonic())
+        job = self._dispatcher.done(link, result.id, result.seconds)
         if job is not None:
             error: AsyncMachineError | None = result.error()
             value = None

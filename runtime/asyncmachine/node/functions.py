@@ -10,14 +10,16 @@ import importlib
 import inspect
 import queue
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 from anyio.lowlevel import current_token
 
-from asyncmachine.errors import ArgsError, AsyncMachineError, did_you_mean
+from asyncmachine.errors import AsyncMachineError, did_you_mean
 from asyncmachine.node.args import ERROR, OK, TIMEOUT, WorkResult, decode_value, encode_value
 
 __all__ = ["FunctionRunner", "TargetError", "load_function"]
@@ -54,50 +56,7 @@ def load_function(target: str) -> Callable[[Any], Any]:
     return cast("Callable[[Any], Any]", function)
 
 
-class _Slot:
-    """One call on its way through the thread."""
-
-    __slots__ = ("answer", "error", "event", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.answer: Any = None
-        self.error: Exception | SystemExit | None = None
-        self.event = anyio.Event()
-
-
-class _Thread:
-    """One daemon thread that calls a function. Daemon: a call that never ends must not keep the process."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        native: Any = current_token().native_token
-        # Both wake the loop from another thread without waiting for it, which anyio has no call for.
-        self._soon: Callable[..., object] = (
-            getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-        )
-        threading.Thread(target=self._serve, name="asyncmachine-work", daemon=True).start()
-
-    async def call(self, value: Any) -> Any:
-        slot = _Slot(value)
-        self._slots.put(slot)
-        await slot.event.wait()
-        if slot.error is not None:
-            raise slot.error
-        return slot.answer
-
-    def _serve(self) -> None:
-        while True:
-            slot = self._slots.get()
-            try:
-                slot.answer = self._function(slot.value)
-            except (Exception, SystemExit) as error:  # sys.exit() would end this thread, not the process
-                slot.error = error
-            try:
-                self._soon(slot.event.set)
-            except RuntimeError:  # the loop is closed: the process is ending
-                return
+Done: TypeAlias = Callable[[WorkResult], object]
 
 
 class FunctionRunner:
@@ -110,38 +69,89 @@ class FunctionRunner:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
         self.interruptible = inspect.iscoroutinefunction(function)
-        self._thread: _Thread | None = None
+        self._jobs: queue.SimpleQueue[tuple[int, bytes, Done]] = queue.SimpleQueue()
+        self._results: deque[tuple[Done, WorkResult]] = deque()
+        self._arrived = anyio.Event()
+        self._soon: Callable[..., object] | None = None
+
+    def start(self, job_id: int, data: bytes, done: Done) -> None:
+        """Run a job of a plain function in its thread; *done* is called with the result by :meth:`deliver`."""
+        self._jobs.put((job_id, data, done))
+
+    async def deliver(self) -> None:
+        """Start the thread, and call those who wait for its results, until cancelled."""
+        native: Any = current_token().native_token
+        # Both wake the loop from another thread without waiting for it, which anyio has no call for.
+        self._soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        # Daemon: a call that never ends must not keep the process.
+        threading.Thread(target=self._serve, name="asyncmachine-work", daemon=True).start()
+        while True:
+            self._arrived = anyio.Event()
+            while self._results:
+                done, result = self._results.popleft()
+                done(result)
+            await self._arrived.wait()
+
+    def _wake(self) -> None:
+        self._arrived.set()
 
     async def run(self, job_id: int, data: bytes, deadline: float | None) -> WorkResult:
-        """Run one job; every outcome but cancellation is an answer.
+        """Run one job; every outcome but cancellation is a result.
 
         Args:
-            deadline: seconds; over it the answer is ``timeout``. A plain function goes on in its
+            deadline: seconds; over it the result is ``timeout``. A plain function goes on in its
                 thread all the same, so the worker must be replaced then.
         """
-        try:
-            value = decode_value(data, "input")
-        except ArgsError as error:
-            return WorkResult(job_id, ERROR, kind="ArgsError", message=str(error))
-        try:
-            if deadline is None:
-                answer = await self._call(value)
+        result: WorkResult | None = None
+        with anyio.move_on_after(deadline):
+            if self.interruptible:
+                result = await self._run_async(job_id, data)
             else:
-                with anyio.move_on_after(deadline) as limit:
-                    answer = await self._call(value)
-                if limit.cancelled_caught:
-                    return WorkResult(job_id, TIMEOUT, message=f"no result within {deadline} s")
-            return WorkResult(job_id, OK, encode_value(answer, "result"))
+                result = await self._run_in_thread(job_id, data)
+        return result or WorkResult(job_id, TIMEOUT, message=f"no result within {deadline} s")
+
+    async def _run_async(self, job_id: int, data: bytes) -> WorkResult:
+        began = time.perf_counter()
+        try:
+            answer = await self._function(decode_value(data, "input"))
+            value = encode_value(answer, "result")
         except (Exception, SystemExit) as error:
             return _failure(job_id, error)
+        return WorkResult(job_id, OK, value, seconds=time.perf_counter() - began)
 
-    async def _call(self, value: Any) -> Any:
-        if self.interruptible:
-            return await self._function(value)
-        if self._thread is None:
-            self._thread = _Thread(self._function)
-        answer = await self._thread.call(value)
-        return await answer if inspect.isawaitable(answer) else answer
+    async def _run_in_thread(self, job_id: int, data: bytes) -> WorkResult:
+        results: list[WorkResult] = []
+        arrived = anyio.Event()
+
+        def done(result: WorkResult) -> None:
+            results.append(result)
+            arrived.set()
+
+        self.start(job_id, data, done)
+        await arrived.wait()
+        return results[0]
+
+    # -- in the thread -------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        soon = self._soon
+        assert soon is not None
+        while True:
+            job_id, data, done = self._jobs.get()
+            self._results.append((done, self._execute(job_id, data)))
+            try:
+                soon(self._wake)
+            except RuntimeError:  # the loop is closed: the process is ending
+                return
+
+    def _execute(self, job_id: int, data: bytes) -> WorkResult:
+        began = time.perf_counter()
+        try:
+            answer = self._function(decode_value(data, "input"))
+            value = encode_value(answer, "result")
+        except (Exception, SystemExit) as error:  # sys.exit() would end this thread, not the process
+            return _failure(job_id, error)
+        return WorkResult(job_id, OK, value, seconds=time.perf_counter() - began)
 
 
 def _failure(job_id: int, error: Exception | SystemExit) -> WorkResult:

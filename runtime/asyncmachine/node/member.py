@@ -27,13 +27,20 @@ __all__ = ["PoolMember"]
 
 
 class _Watch(Tracer):
-    """Tells the member that its mirror has moved."""
+    """Tells that a worker has moved in a way that a decision may depend on; mere work is none."""
+
+    _MATTERS = (ss.Ready, ss.Idle, ss.Provided, ss.ClientConnected, ss.Draining)
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
+        self._ticks: tuple[int, ...] = ()
 
     def transition_end(self, machine: Any, transition: Any) -> None:
-        self._changed()
+        """See the base."""
+        ticks = machine.time(*self._MATTERS)
+        if ticks != self._ticks:
+            self._ticks = ticks
+            self._changed()
 
 
 class PoolMember:

@@ -5,16 +5,13 @@ endpoint, and by its client through a public one. All that it does is visible as
 machine (``schemas/node/worker.yaml``), which both of them mirror.
 
 To write a worker of your own, derive from :class:`Worker` and bind ``work_requested_state``; to run
-functions, use :class:`FunctionWorker`.
+functions, use :class:`~asyncmachine.node.function_worker.FunctionWorker`.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,22 +21,17 @@ from amstates.worker import (
     WORKER_SCHEMA,
     ClientSendPayloadArgs,
     ServeClientArgs,
-    WorkCancelArgs,
     WorkerHandlers,
-    WorkRequestedArgs,
 )
 from amstates.worker import WorkerStates as ss
-from asyncmachine.errors import DeliveryError, RpcError
 from asyncmachine.machine import Machine
-from asyncmachine.node.args import ERROR, REFUSED, TIMEOUT, WorkResult
 from asyncmachine.node.bootstrap import WorkerAddress, report_address
-from asyncmachine.node.functions import FunctionRunner
 from asyncmachine.rpc.acl import Acl, TicketBook
 from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Event, Schema
 
-__all__ = ["RESULT", "FunctionWorker", "Worker", "WorkerSettings"]
+__all__ = ["RESULT", "Worker", "WorkerSettings"]
 
 RESULT = "result"
 """Name of the payloads that carry results."""
@@ -84,7 +76,7 @@ class Worker(WorkerHandlers):
             self.machine,
             Acl.open("supervisor"),
             kind=settings.kind,
-            config=RpcConfig(interval=0.005, heartbeat=settings.heartbeat),
+            config=RpcConfig(heartbeat=settings.heartbeat),
             on_session=lambda _: self._show(ss.SuperConnected, True),
             on_session_end=lambda _: self._show(ss.SuperConnected, False),
         )
@@ -194,106 +186,3 @@ class Worker(WorkerHandlers):
         with anyio.move_on_after(self.settings.drain):
             await event.machine.when_not(ss.Working)
         event.machine.remove(ss.Start)
-
-
-@dataclass(slots=True)
-class _Job:
-    id: int
-    data: bytes
-    deadline: float | None
-    scope: anyio.CancelScope | None = None
-    unwanted: bool = False
-
-
-class FunctionWorker(Worker):
-    """A worker whose work is one function: see :class:`FunctionRunner`.
-
-    Args:
-        function: called with the decoded input; what it returns is the result.
-    """
-
-    def __init__(self, settings: WorkerSettings, function: Callable[[Any], Any]) -> None:
-        super().__init__(settings)
-        self._runner = FunctionRunner(function)
-        self._jobs: deque[_Job] = deque()
-        self._current: _Job | None = None
-
-    def work_requested_state(self, event: Event[WorkRequestedArgs]) -> None:
-        """Put the job in line; ``Working`` is active as long as there is one."""
-        args = event.args
-        job = _Job(args["id"], args["input"], args.get("deadline"))
-        if event.machine.is_active(ss.Draining):
-            self._answer(WorkResult(job.id, REFUSED, message="the worker is draining"))
-            return
-        self._jobs.append(job)
-        if not event.machine.is_active(ss.Working):
-            event.machine.add(ss.Working)
-
-    async def working_state(self, event: Event[Any]) -> None:
-        """Run the jobs in line, one after the other."""
-        while self._jobs:
-            job = self._current = self._jobs.popleft()
-            with anyio.CancelScope() as job.scope:
-                result = await self._runner.run(job.id, job.data, job.deadline)
-                if not job.unwanted:
-                    self._answer(result)
-                    # The result must be out before the next job begins: then, should this process
-                    # die, the client knows which one job it was at.
-                    if self.client is not None:
-                        await self.client.flushed()
-                if result.status == TIMEOUT and not self._runner.interruptible:
-                    # Its thread is still busy with it and cannot be stopped: this process must go.
-                    self._refuse_waiting()
-                    event.machine.add_error(TimeoutError(result.message), ss.ErrWorkTimeout)
-                    event.machine.add(ss.Draining)
-            self._current = None
-        event.machine.remove([ss.WorkRequested, ss.Working])
-
-    def work_cancel_state(self, event: Event[WorkCancelArgs]) -> None:
-        """Drop a waiting job; cancel a running one if that is possible, else ignore its result."""
-        event.machine.remove(ss.WorkCancel)
-        wanted = event.data.id
-        for job in self._jobs:
-            if job.id == wanted:
-                self._jobs.remove(job)
-                return
-        if self._current is not None and self._current.id == wanted:
-            self._abandon(self._current)
-
-    def client_connected_end(self, event: Event[Any]) -> None:
-        """Nobody wants the results any more. A plain function must end before the next client comes."""
-        self._jobs.clear()
-        if self._current is None:
-            event.machine.remove(ss.Provided)
-            return
-        self._abandon(self._current)
-
-    def working_end(self, event: Event[Any]) -> None:
-        """The last job is done: if its client is gone, so is the lease."""
-        if event.machine.is_inactive(ss.ClientConnected):
-            event.machine.remove(ss.Provided)
-
-    def _abandon(self, job: _Job) -> None:
-        job.unwanted = True
-        if self._runner.interruptible and job.scope is not None:
-            job.scope.cancel()
-
-    def _refuse_waiting(self) -> None:
-        while self._jobs:
-            self._answer(WorkResult(self._jobs.popleft().id, REFUSED, message="the worker is draining"))
-
-    def draining_state(self, event: Event[Any]) -> Any:
-        """Give back what has not begun, then as the base class."""
-        self._refuse_waiting()
-        return super().draining_state(event)
-
-    def _answer(self, result: WorkResult) -> None:
-        if self.client is None:
-            return
-        # A client that is gone, or does not read, is noticed by its session.
-        with suppress(RpcError):
-            try:
-                self.client.send_payload_nowait(RESULT, result.encode())
-            except DeliveryError as error:  # too long: that is an outcome too, not silence
-                failure = WorkResult(result.id, ERROR, kind="DeliveryError", message=str(error))
-                self.client.send_payload_nowait(RESULT, failure.encode())
