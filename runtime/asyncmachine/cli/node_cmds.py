@@ -54,8 +54,8 @@ def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, wa
 
 
 async def _supervise(target: str, host: str, port: int, config: PoolConfig) -> int:
-    pool = function_pool(target, config=config, host=host, port=port)
     try:
+        pool = function_pool(target, config=config, host=host, port=port)
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with pool:
                 click.echo(f"supervisor of {target} at {pool.address}")

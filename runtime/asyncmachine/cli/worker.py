@@ -26,6 +26,14 @@ EXIT_NO_TARGET = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one worker until its supervisor, or a signal, ends it. Returns the exit code."""
+    inherited = inherit()
+    if inherited is None:
+        print(
+            "a worker is started by its supervisor; to run a pool of them: am-node supervisor PKG.MOD:FUNC, "
+            "or am-node map PKG.MOD:FUNC INPUTS...",
+            file=sys.stderr,
+        )
+        return EXIT_NOT_LAUNCHED
     parser = argparse.ArgumentParser(prog="am-node worker", description=__doc__)
     parser.add_argument("target", help="package.module:function")
     parser.add_argument("--id", required=True)
@@ -34,14 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--drain", type=float, default=30.0)
     parser.add_argument("--heartbeat", type=float, default=2.0)
     options = parser.parse_args(argv)
-    inherited = inherit()
-    if inherited is None:
-        print(
-            "a worker is started by its supervisor; to run a pool of them: am-node supervisor "
-            f"{options.target}, or am-node map {options.target} INPUTS...",
-            file=sys.stderr,
-        )
-        return EXIT_NOT_LAUNCHED
     try:
         function = load_function(options.target)
     except TargetError as error:

@@ -159,10 +159,19 @@ class Dispatcher:
                 return worker, held
         return None
 
-    def leave(self, worker: object) -> Lost | None:
-        """A worker is gone. Its jobs move on, but for the one it was at: see the module's docstring."""
+    def leave(self, worker: object, *, dismissed: bool = False) -> Lost | None:
+        """A worker is gone. Its jobs move on, but for the one it was at: see the module's docstring.
+
+        Args:
+            dismissed: it took its leave, which it does only when nothing that it began is unanswered:
+                then all of its jobs move on.
+        """
         hands = self._hands.pop(worker, None)
         if hands is None or not hands.jobs:
+            return None
+        if dismissed:
+            for job in hands.jobs:
+                self._put_back(job)
             return None
         hit = hands.jobs.popleft()
         for job in hands.jobs:

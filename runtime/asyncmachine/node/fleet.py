@@ -242,7 +242,7 @@ class Fleet:
             except* RpcError:
                 failures += 1
             finally:
-                lost = self._dispatcher.leave(link)
+                lost = self._dispatcher.leave(link, dismissed=link.dismissed)
                 link.release()
             self._pump()
             await self._mourn(link, lost)

@@ -81,6 +81,11 @@ class WorkerLink:
         with suppress(NotConnected):
             self._rpc.machine.add_nowait(ss.WorkCancel, id=job.index)
 
+    @property
+    def dismissed(self) -> bool:
+        """The worker took its leave: what it has not answered it never began."""
+        return self._rpc.dismissed
+
     def release(self) -> None:
         """Give the worker back."""
         self._rpc.stop()

@@ -346,7 +346,9 @@ class Supervisor(SupervisorHandlers):
         except LaunchError as error:
             self._gone(member, None, error)
         except BaseException:
-            self.members.pop(member.id, None)  # cancelled: the process is gone all the same
+            # Cancelled: the process is gone all the same.
+            self.members.pop(member.id, None)
+            self.view = self.view.without(member.id)
             if not self.members:
                 self._empty.set()
             raise

@@ -11,7 +11,6 @@ functions, use :class:`~asyncmachine.node.function_worker.FunctionWorker`.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +23,18 @@ from amstates.worker import (
     WorkerHandlers,
 )
 from amstates.worker import WorkerStates as ss
+from asyncmachine.errors import NodeError
 from asyncmachine.machine import Machine
 from asyncmachine.node.bootstrap import WorkerAddress, report_address
 from asyncmachine.rpc.acl import Acl, TicketBook
 from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Event, Schema
 
-__all__ = ["RESULT", "Worker", "WorkerSettings"]
+__all__ = ["LOOPBACK", "RESULT", "Worker", "WorkerSettings"]
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 RESULT = "result"
 """Name of the payloads that carry results."""
@@ -67,6 +70,8 @@ class Worker(WorkerHandlers):
     """
 
     def __init__(self, settings: WorkerSettings, schema: Schema = WORKER_SCHEMA) -> None:
+        if settings.host not in LOOPBACK:
+            raise NodeError(f"host is {settings.host!r}: tickets travel in the clear, so only {LOOPBACK} will do")
         self.settings = settings
         self.machine = Machine(schema, self, id=settings.worker)
         self.tickets = TicketBook()
@@ -97,11 +102,6 @@ class Worker(WorkerHandlers):
         async with self.machine:
             self.machine.add(ss.Start, boot=boot)
             await self.machine.when_not(ss.Start)
-            # Results that are on their way out go first; a peer that does not read cannot hold us.
-            for session in (*self._public.sessions, *self._private.sessions):
-                session.close(0, "the worker is done")
-                with anyio.move_on_after(1):
-                    await session.flushed()
 
     @property
     def client(self) -> Session | None:
@@ -147,7 +147,8 @@ class Worker(WorkerHandlers):
     def serve_client_state(self, event: Event[ServeClientArgs]) -> None:
         """Let the holder of the ticket in."""
         data = event.data
-        self.tickets.register(data.digest, data.client, time.monotonic() + data.ttl)
+        now = anyio.current_time()
+        self.tickets.register(data.digest, data.client, now + data.ttl, now=now)
         self._ttl = data.ttl
         event.machine.remove(ss.ServeClient)
         event.machine.add(ss.Provided)
@@ -162,8 +163,9 @@ class Worker(WorkerHandlers):
     def provided_end(self, event: Event[Any]) -> None:
         """The lease is over: nobody may come in with its ticket, and who is in must go."""
         self.tickets.clear()
+        code = Code.LEASE if event.machine.is_active(ss.Working) else Code.OK
         for session in self._public.sessions:
-            session.close(0, "the lease is over")
+            session.close(code, "the lease is over")
 
     def client_connected_end(self, event: Event[Any]) -> None:
         """A client that is gone does not come back: its lease ends."""
@@ -185,4 +187,10 @@ class Worker(WorkerHandlers):
         """Finish the work in progress, at most ``drain`` seconds, then end."""
         with anyio.move_on_after(self.settings.drain):
             await event.machine.when_not(ss.Working)
+        # To take its leave, for a worker, means that nothing it began is unanswered.
+        code = Code.TIMEOUT if event.machine.is_active(ss.Working) else Code.OK
+        for session in (*self._public.sessions, *self._private.sessions):
+            session.close(code, "the worker is done" if code == Code.OK else "the worker must go")
+            with anyio.move_on_after(1):  # a peer that does not read cannot hold us
+                await session.flushed()
         event.machine.remove(ss.Start)

@@ -76,6 +76,7 @@ class Client:
         machine: the mirror.
         states: an ``RpcClient`` machine that shows what goes on here.
         error: why it has stopped for good, or None.
+        dismissed: the server took its leave at the end of the last session: nothing was cut off.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Client:
         self.states = Machine(RPC_CLIENT_SCHEMA, id=f"rpc-client-{client_id}")
         self.machine = NetMachine(schema, f"mirror-{client_id}", self._call)
         self.error: RpcError | None = None
+        self.dismissed = False
         self._connect = connect
         self._identity = Identity(client_id, new_id(16), options.get("ticket"), options.get("kind", ""))
         self._on_payload = options.get("on_payload")
@@ -240,6 +242,7 @@ class Client:
 
     def _judge(self, closed: Closed) -> None:
         """Turn the end of a session into an error and its state."""
+        self.dismissed = closed.said
         text = printable(closed.text) or "closed"
         who = "the server" if closed.by_peer else "this side"
         if closed.fatal:

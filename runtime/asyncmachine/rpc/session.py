@@ -158,7 +158,12 @@ class Session:
             await self._link.flushed()
 
     def close(self, code: int = Code.OK, text: str = "") -> None:
-        """End the session: BYE for code 0, else ERROR with this code. What is queued is sent first."""
+        """End the session: BYE for code 0, else ERROR with this code. What is queued is sent first.
+
+        So is the last change of the clock, for the client to know how it ended.
+        """
+        if self.open and self._dirty and (update := self._take_update()) is not None:
+            self._conn.send(update)
         if self._link is not None:
             self._link.close(code, text)
 

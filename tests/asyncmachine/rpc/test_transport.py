@@ -168,7 +168,7 @@ async def test_what_was_sent_before_the_end_arrives_and_then_the_end() -> None:
                 got += client.receive_data(await near.receive(), 0.0)
             with pytest.raises(anyio.EndOfStream):
                 await near.receive()
-        assert got == [Payload(1, "n", "s", 3, 0, b"abc"), Closed(0, "done", True)]
+        assert got == [Payload(1, "n", "s", 3, 0, b"abc"), Closed(0, "done", True, said=True)]
         await near.aclose()
     assert host.closed() == Closed(0, "done", False)
 
@@ -183,7 +183,7 @@ async def test_the_peer_leaves() -> None:
         client.close(Code.OK, "so long", 0.0)
         await near.send(client.data_to_send(0.0))
         await near.aclose()
-    assert host.closed() == Closed(0, "so long", True)
+    assert host.closed() == Closed(0, "so long", True, said=True)
 
 
 async def test_half_a_frame_and_the_end() -> None:

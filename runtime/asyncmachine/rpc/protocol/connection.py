@@ -407,7 +407,8 @@ def _on_end(conn: Connection, message: Message, phase: Phase, now: float, events
             raise ProtocolError(Code.ORDER, "an error for a request before there could be one")
         events.append(message)
         return
-    closed = Closed(message.code, message.text[: conn.limits.error_text], True)
+    said = isinstance(message, Bye)
+    closed = Closed(message.code, message.text[: conn.limits.error_text], True, said)
     events.extend(conn._end_now(closed, now))
 
 

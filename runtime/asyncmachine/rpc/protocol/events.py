@@ -10,11 +10,16 @@ __all__ = ["Bucket", "Closed", "Event", "Installed", "Moved"]
 
 
 class Closed(NamedTuple):
-    """The connection ended. ``code`` is a wire code; OK for a planned end."""
+    """The connection ended. ``code`` is a wire code; OK for a planned end.
+
+    ``said``: the peer took its leave: all that it wanted to send has arrived. Otherwise it may have been
+    cut off anywhere.
+    """
 
     code: int
     text: str
     by_peer: bool
+    said: bool = False
 
     @property
     def fatal(self) -> bool:

@@ -160,7 +160,7 @@ def test_two_connections_talk() -> None:
     client.send(PayloadAck(1, 0, ""))
     assert link(client, host)[1] == [PayloadAck(1, 0, "")]
     assert client.close(Code.OK, "done", 0.0) == [Closed(0, "done", False)]
-    assert link(client, host)[1] == [Closed(0, "done", True)]
+    assert link(client, host)[1] == [Closed(0, "done", True, said=True)]
     assert client.done
     assert host.done
 
@@ -433,7 +433,7 @@ def test_unsolicited_pongs_are_glitches() -> None:
 
 def test_bye_and_then_more() -> None:
     conn, peer = open_server()
-    assert peer.say(Bye(0, "so long"), mutate(1)) == [Closed(0, "so long", True)]
+    assert peer.say(Bye(0, "so long"), mutate(1)) == [Closed(0, "so long", True, said=True)]
     assert conn.done
     assert conn.receive_data(b"\xff" * 100, 0.0) == []
 
