@@ -120,11 +120,13 @@ class Machine(View):
     def add_error(self, error: BaseException, state: str = EXCEPTION, **args: Any) -> Result:
         """Activate *state* and Exception, with *error* among the args.
 
+        It is logged, unless a handler of Exception is bound, such as ``exception_state``.
         An error that is not an ``Exception``, such as a cancellation, is ignored: canceled.
         """
         if not isinstance(error, Exception):
             return CANCELED
         states = (state,) if state == EXCEPTION else (state, EXCEPTION)
+        self._engine.note_error(error, state=state)
         return self._mutate(ADD, states, {**args, "error": error})
 
     def add_from(self, source: Source, kind: int, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:

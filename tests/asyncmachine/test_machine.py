@@ -481,3 +481,27 @@ def test_binding_and_tracing_can_be_undone() -> None:
     assert ran == ["a"]
     with pytest.raises(AsyncMachineError, match="is not bound"):
         m.unbind(handlers)
+
+
+def test_an_error_is_logged_unless_a_handler_of_exception_sees_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Raises:
+        def a_state(self, event: object) -> None:
+            raise ValueError("on purpose")
+
+    class Sees(Raises):
+        def exception_state(self, event: object) -> None:
+            pass
+
+    schema = Schema("Log", {"A": State()})
+    with caplog.at_level("ERROR", logger="asyncmachine"):
+        seen = Machine(schema, Sees())
+        seen.add("A")
+        seen.add_error(ValueError("told"))
+        assert not caplog.records
+        unseen = Machine(schema, Raises())
+        unseen.add("A")
+        unseen.add_error(ValueError("told"))
+    assert [record.exc_info[1].args for record in caplog.records if record.exc_info] == [
+        ("on purpose",),
+        ("told",),
+    ]

@@ -274,6 +274,11 @@ class Kernel:
             self.tracers.report("slow-handler", handler=bound.name, seconds=seconds, limit=self.slow_after)
         return answer
 
+    def note_error(self, error: BaseException, **details: object) -> None:
+        """Report an error that is about to become a state, unless a handler of Exception will see it."""
+        if not self.handlers.touch >> self.cache.exception & 1:
+            self.tracers.report("unhandled-error", error=error, **details)
+
     def _fail(self, tx: Transition, bound: Bound, error: Exception) -> None:
         tx.accepted = False
         tx.error = error
@@ -283,5 +288,6 @@ class Kernel:
             # Nothing is prepended: an error in an error handler must not go round in circles.
             self.tracers.report("error-in-error-handler", handler=bound.name, error=error)
             return
+        self.note_error(error, handler=bound.name)
         args = {"error": error, "handler": bound.name}
         self.followups.append(Mutation(ADD, (self.cache.exception,), args, tx.source))

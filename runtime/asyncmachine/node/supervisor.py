@@ -391,6 +391,9 @@ class Supervisor(SupervisorHandlers):
             text += f"; its last output:\n{output}" if output else ""
         return text
 
+    def exception_state(self, event: Event[Any]) -> None:
+        """Errors of workers and of the pool are logged where they are found, in whole sentences."""
+
     def err_worker_state(self, event: Event[Any]) -> None:
         """A worker's fault is over as soon as it is noted; whether the pool suffers, ErrPool says."""
         broken = event.machine.is_active(ss.ErrPool)

@@ -63,6 +63,13 @@ class ClientOptions(TypedDict, total=False):
     reconnect: bool
 
 
+class _Errors:
+    """Errors of a connection are normal: ``states`` and ``error`` show them, nobody needs to log them."""
+
+    def exception_state(self, event: object) -> None:
+        pass
+
+
 class Client:
     """A client of one server. Runs once: make another one to start anew.
 
@@ -91,7 +98,7 @@ class Client:
         if not 0 < len(client_id) <= config.limits.text:
             raise RpcError(f"client_id {client_id[:40]!r}: must have 1 to {config.limits.text} characters")
         self.config = config
-        self.states = Machine(RPC_CLIENT_SCHEMA, id=f"rpc-client-{client_id}")
+        self.states = Machine(RPC_CLIENT_SCHEMA, _Errors(), id=f"rpc-client-{client_id}")
         self.machine = NetMachine(schema, f"mirror-{client_id}", self._call)
         self.error: RpcError | None = None
         self.dismissed = False

@@ -319,7 +319,8 @@ def test_tracers_hear_of_rejections_vetoes_failures_checks_and_disposal() -> Non
     listener.seen.clear()
     rig.engine.mutate(ADD, ("A",), {"x": 1})
     assert listener.seen == [
-        "queued", "start add True", "> a_enter", "< a_enter", "finals", "> a_state", "< a_state", "end False",
+        "queued", "start add True", "> a_enter", "< a_enter", "finals", "> a_state", "report unhandled-error",
+        "< a_state", "end False",
         "queued", "start add True", "finals", "end True", "queue end",
     ]  # fmt: skip
     rig.engine.dispose()
