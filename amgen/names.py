@@ -143,7 +143,7 @@ def docstring(text: str, indent: int, width: int = 110) -> str:
     ).split()
     plain = " ".join(words).replace('"', "'").replace("\\", "\\\\")
     room = width - indent - 6
-    return (
-        f"\n{' ' * indent}".join(textwrap.wrap(plain, room, break_long_words=False, break_on_hyphens=False))
-        or "Undocumented."
-    )
+    lines = textwrap.wrap(plain, room, break_long_words=False, break_on_hyphens=False)
+    if len(lines) > 1:
+        lines.append("")  # the closing quotes get a line of their own, as docstring checkers want it
+    return f"\n{' ' * indent}".join(lines) or "Undocumented."

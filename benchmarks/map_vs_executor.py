@@ -88,7 +88,16 @@ def main() -> None:
     print(f"  ProcessPoolExecutor   {executor:>10,.0f} calls/s")
     print(f"  am-node map           {fleet:>10,.0f} calls/s   ratio {fleet / executor:.2f} (limit {LIMIT})")
     script = whole([sys.executable, "-c", SCRIPT])
-    command = [sys.executable, "-m", "asyncmachine.cli.main", "map", TARGET, "--json", "--workers", str(WORKERS)]
+    command = [
+        sys.executable,
+        "-m",
+        "asyncmachine.cli.main",
+        "map",
+        TARGET,
+        "--json",
+        "--workers",
+        str(WORKERS),
+    ]
     ours = whole([*command, *map(str, range(CALLS))])
     print("the whole command, with the start and the end of the pool:")
     print(f"  ProcessPoolExecutor   {script:>10.2f} s")

@@ -79,7 +79,9 @@ async def count_with_workers(files: list[str]) -> dict[str, dict[str, Any]]:
                         killed = kill_one(pool)
                         if killed is not None:
                             progress.console.print(f"kill -9 of worker {killed}, which is at work")
-        console.print(f"workers: {pool.started} started, {pool.lost} lost, none of {len(files)} files missing")
+        console.print(
+            f"workers: {pool.started} started, {pool.lost} lost; no file of {len(files)} is missing"
+        )
     if killed is None or pool.lost != 1:
         raise SystemExit(f"one worker should have been killed and noticed: killed {killed}, lost {pool.lost}")
     return found
@@ -119,7 +121,8 @@ def main() -> int:
     ours, theirs = totals(by_workers.values()), totals(alone.values())
     for key, value in ours.items():
         console.print(f"{key:<11}{value:>10,}   alone {theirs[key]:>10,}", highlight=False)
-    console.print(f"time       {middle - began:>9.1f} s   alone {time.monotonic() - middle:>9.1f} s", highlight=False)
+    took = f"time       {middle - began:>9.1f} s   alone {time.monotonic() - middle:>9.1f} s"
+    console.print(took, highlight=False)
     if by_workers != alone:
         console.print("the two counts differ", style="red")
         return 1

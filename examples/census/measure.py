@@ -11,9 +11,9 @@ def measure(path: str) -> dict[str, Any]:
     """Counts of one file.
 
     Returns:
-        ``lines``, ``functions``, ``classes``, and ``longest``: ``[lines, name, line]`` of its longest function,
-        or None. ``unparsable`` is the reason for a file that is not valid Python, or None: some files of the
-        standard library's own tests are broken on purpose.
+        ``lines``, ``functions``, ``classes``, and ``longest``: ``[lines, name, line]`` of its longest
+        function, or None. ``unparsable`` is the reason for a file that is not valid Python, or None: some
+        files of the standard library's own tests are broken on purpose.
     """
     source = Path(path).read_bytes()
     found: dict[str, Any] = {

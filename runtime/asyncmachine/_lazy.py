@@ -1,4 +1,4 @@
-"""Re-exports that load nothing until they are used, so that pure modules stay free of what they do not need."""
+"""Re-exports that load nothing until they are used: pure modules stay free of what they do not need."""
 
 from __future__ import annotations
 

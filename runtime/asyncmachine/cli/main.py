@@ -34,7 +34,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="asyncmachine")
 def main() -> None:
-    """Run supervised pools of worker processes, and map work over them.
+    r"""Run supervised pools of worker processes, and map work over them.
 
     \b
     A first try, on any machine:

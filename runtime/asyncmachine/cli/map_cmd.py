@@ -87,7 +87,7 @@ def map_command(
     supervisor: str | None,
     **options: Any,
 ) -> None:
-    """Run FUNC on every input, in a pool of worker processes.
+    r"""Run FUNC on every input, in a pool of worker processes.
 
     Inputs are arguments, matches of --glob, and lines of --stdin, in this order. Results are written as
     JSON lines, as they come: {"index", "input", "value"} or {"index", "input", "error"}.

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asyncmachine.cli.pools import check_target, function_pool, load_path
+from asyncmachine.cli.worker import main as run_worker
 from asyncmachine.errors import AsyncMachineError
 from asyncmachine.node.args import PoolStatus
 from asyncmachine.node.client import NodeClient, parse_address
@@ -35,7 +36,7 @@ __all__ = ["status", "supervisor", "worker"]
 )
 @click.option("--warm", type=click.IntRange(0), default=2, show_default=True, help="Idle spares.")
 def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, warm: int) -> None:
-    """Keep a pool of workers that run FUNC, until SIGINT or SIGTERM.
+    r"""Keep a pool of workers that run FUNC, until SIGINT or SIGTERM.
 
     It prints one line with its address when clients may come. The first signal lets work in progress finish,
     a second one does not.
@@ -80,8 +81,6 @@ async def _hurry(signals: Any, tasks: Any) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
     """Be one worker process. Supervisors start these; by hand it explains itself and ends."""
-    from asyncmachine.cli.worker import main as run_worker
-
     load_path()
     sys.exit(run_worker(list(arguments)))
 
@@ -90,7 +89,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.argument("address", metavar="HOST:PORT")
 @click.option("--kind", default="", help="The kind of pool that is expected there; default: any.")
 def status(address: str, kind: str) -> None:
-    """Show the pool of the supervisor at HOST:PORT: its states, clients and workers.
+    r"""Show the pool of the supervisor at HOST:PORT: its states, clients and workers.
 
     \b
     Example:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -18,7 +19,7 @@ from asyncmachine.node.functions import TargetError, load_function
 from asyncmachine.node.launchers.child import Inherited, inherit
 from asyncmachine.node.worker import WorkerSettings
 
-__all__ = ["EXIT_NO_TARGET", "EXIT_NOT_LAUNCHED", "main"]
+__all__ = ["EXIT_NOT_LAUNCHED", "EXIT_NO_TARGET", "main"]
 
 EXIT_NOT_LAUNCHED = 2
 EXIT_NO_TARGET = 3
@@ -58,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _serve(settings: WorkerSettings, function: object, inherited: Inherited) -> None:
-    assert callable(function)
+async def _serve(settings: WorkerSettings, function: Callable[[Any], Any], inherited: Inherited) -> None:
     worker = FunctionWorker(settings, function)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, worker)

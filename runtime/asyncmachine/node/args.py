@@ -49,7 +49,8 @@ def encode_value(value: object, what: str = "value") -> bytes:
         return encode(value, max_items=_MAX_ITEMS)
     except CborError as error:
         raise ArgsError(
-            f"{what} cannot be sent: {error}; use None, bool, int, float, str, bytes, lists and dicts with str keys"
+            f"{what} cannot be sent: {error}; "
+            "use None, bool, int, float, str, bytes, lists and dicts with str keys"
         ) from None
 
 

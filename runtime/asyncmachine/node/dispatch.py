@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 __all__ = ["MAX_RERUNS", "Dispatcher", "Job", "Lost"]
+
+W = TypeVar("W")
 
 MAX_RERUNS = 2
 _DEEPEST = 16
@@ -48,7 +51,7 @@ class _Hands:
     retired: bool = False  # takes no more jobs, keeps those it has
 
 
-class Dispatcher:
+class Dispatcher(Generic[W]):
     """Spreads jobs over workers.
 
     Args:
@@ -70,7 +73,7 @@ class Dispatcher:
         self.reruns = 0
         self._fixed = depth
         self._waiting: deque[Job] = deque()
-        self._hands: dict[object, _Hands] = {}
+        self._hands: dict[W, _Hands] = {}
         self._mean = _TARGET / 2  # running mean of the time a job takes, in seconds
 
     @property
@@ -98,11 +101,11 @@ class Dispatcher:
         """Take a new job; it waits until :meth:`assign`."""
         self._waiting.append(job)
 
-    def join(self, worker: object) -> None:
+    def join(self, worker: W) -> None:
         """A worker is ready for jobs."""
         self._hands.setdefault(worker, _Hands())
 
-    def assign(self) -> Iterator[tuple[object, Job]]:
+    def assign(self) -> Iterator[tuple[W, Job]]:
         """Hand out waiting jobs, to the worker with the fewest first. Each yielded pair must be sent."""
         depth = self.depth
         while self._waiting:
@@ -116,7 +119,7 @@ class Dispatcher:
             hands.jobs.append(job)
             yield worker, job
 
-    def done(self, worker: object, index: int, seconds: float) -> Job | None:
+    def done(self, worker: W, index: int, seconds: float) -> Job | None:
         """A worker answered. Returns the job, or None when it does not hold that one (a late answer).
 
         Args:
@@ -127,7 +130,7 @@ class Dispatcher:
             self._mean += 0.2 * (seconds - self._mean)
         return job
 
-    def refused(self, worker: object, index: int) -> None:
+    def refused(self, worker: W, index: int) -> None:
         """A worker gave a job back without beginning it, or never got it: it is going, and gets no more.
 
         The job moves on to another one. What the worker has begun is still its own.
@@ -147,7 +150,7 @@ class Dispatcher:
             at += 1
         self._waiting.insert(at, job)
 
-    def cancel(self, index: int) -> tuple[object, Job] | None:
+    def cancel(self, index: int) -> tuple[W, Job] | None:
         """Forget a job. Returns the worker that holds it, to be told, or None when it was only waiting."""
         for job in self._waiting:
             if job.index == index:
@@ -159,7 +162,7 @@ class Dispatcher:
                 return worker, held
         return None
 
-    def leave(self, worker: object, *, dismissed: bool = False) -> Lost | None:
+    def leave(self, worker: W, *, dismissed: bool = False) -> Lost | None:
         """A worker is gone. Its jobs move on, but for the one it was at: see the module's docstring.
 
         Args:
@@ -183,7 +186,7 @@ class Dispatcher:
             return None
         return Lost(hit, poison=self.idempotent)
 
-    def workers(self) -> tuple[object, ...]:
+    def workers(self) -> tuple[W, ...]:
         """All that have joined and not left."""
         return tuple(self._hands)
 

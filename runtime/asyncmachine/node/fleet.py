@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import anyio
@@ -110,7 +111,9 @@ class Fleet:
         self._explain = explain
         self._client_id, self._kind = identity
         self.config = config
-        self._dispatcher = Dispatcher(idempotent=config.idempotent, depth=config.depth)
+        self._dispatcher: Dispatcher[WorkerLink] = Dispatcher(
+            idempotent=config.idempotent, depth=config.depth
+        )
         self._open: dict[int, _Open] = {}
         self._next = 0
         self._holders = config.workers  # workers held, or still hoped for
@@ -194,7 +197,7 @@ class Fleet:
     @property
     def workers(self) -> tuple[str, ...]:
         """Ids of the workers held now."""
-        return tuple(link.worker for link in self._dispatcher.workers() if isinstance(link, WorkerLink))
+        return tuple(link.worker for link in self._dispatcher.workers())
 
     # -- workers -------------------------------------------------------------------------------
 
@@ -280,12 +283,10 @@ class Fleet:
         held = self._dispatcher.cancel(index)
         if held is not None:
             link, job = held
-            assert isinstance(link, WorkerLink)
             link.cancel(job)
 
     def _pump(self) -> None:
         for link, job in self._dispatcher.assign():
-            assert isinstance(link, WorkerLink)
             if not link.send(job, self._open[job.index].deadline):
                 self._dispatcher.refused(link, job.index)
         if self._dispatcher.room:
@@ -396,7 +397,7 @@ class MapRun(AsyncIterator[Outcome]):
             if self._owner:
                 self._fleet.start()
             if isinstance(self._inputs, AsyncIterable):
-                self._fleet.spawn(self._feed_until_cancelled)
+                self._fleet.spawn(partial(self._feed_until_cancelled, self._inputs))
 
     def _poke(self) -> None:
         self._news.set()
@@ -414,13 +415,12 @@ class MapRun(AsyncIterator[Outcome]):
                 return
             self._submit(value)
 
-    async def _feed_until_cancelled(self) -> None:
+    async def _feed_until_cancelled(self, inputs: AsyncIterable[Any]) -> None:
         with self._feeding:
-            await self._feed()
+            await self._feed(inputs)
 
-    async def _feed(self) -> None:
+    async def _feed(self, inputs: AsyncIterable[Any]) -> None:
         """Feed the fleet from async inputs, which may take their time."""
-        assert isinstance(self._inputs, AsyncIterable)
         room = anyio.Event()
 
         def wake() -> None:
@@ -428,7 +428,7 @@ class MapRun(AsyncIterator[Outcome]):
 
         self._fleet.listen(wake)
         try:
-            async for value in self._inputs:
+            async for value in inputs:
                 while not self._has_room() and not self._fleet.failed:
                     room = anyio.Event()
                     await room.wait()

@@ -72,19 +72,18 @@ class FunctionRunner:
         self._jobs: queue.SimpleQueue[tuple[int, bytes, Done]] = queue.SimpleQueue()
         self._results: deque[tuple[Done, WorkResult]] = deque()
         self._arrived = anyio.Event()
-        self._soon: Callable[..., object] | None = None
 
     def start(self, job_id: int, data: bytes, done: Done) -> None:
-        """Run a job of a plain function in its thread; *done* is called with the result by :meth:`deliver`."""
+        """Run a job of a plain function in its thread; :meth:`deliver` calls *done* with the result."""
         self._jobs.put((job_id, data, done))
 
     async def deliver(self) -> None:
         """Start the thread, and call those who wait for its results, until cancelled."""
         native: Any = current_token().native_token
         # Both wake the loop from another thread without waiting for it, which anyio has no call for.
-        self._soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
         # Daemon: a call that never ends must not keep the process.
-        threading.Thread(target=self._serve, name="asyncmachine-work", daemon=True).start()
+        threading.Thread(target=self._serve, args=(soon,), name="asyncmachine-work", daemon=True).start()
         while True:
             self._arrived = anyio.Event()
             while self._results:
@@ -133,9 +132,7 @@ class FunctionRunner:
 
     # -- in the thread -------------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        soon = self._soon
-        assert soon is not None
+    def _serve(self, soon: Callable[..., object]) -> None:
         while True:
             job_id, data, done = self._jobs.get()
             self._results.append((done, self._execute(job_id, data)))

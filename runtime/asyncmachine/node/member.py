@@ -87,9 +87,9 @@ class PoolMember:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._attend, handle)
-                result = await handle.exited()
+                await handle.exited()
                 tasks.cancel_scope.cancel()
-            return result
+            return await handle.exited()
         finally:
             # Cancelled: the pool is given up at once. The process is not left behind all the same.
             with anyio.CancelScope(shield=True):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -71,7 +72,7 @@ class Worker(WorkerHandlers):
 
     def __init__(self, settings: WorkerSettings, schema: Schema = WORKER_SCHEMA) -> None:
         if settings.host not in LOOPBACK:
-            raise NodeError(f"host is {settings.host!r}: tickets travel in the clear, so only {LOOPBACK} will do")
+            raise NodeError(f"host is {settings.host!r}: tickets travel in the clear, use one of {LOOPBACK}")
         self.settings = settings
         self.machine = Machine(schema, self, id=settings.worker)
         self.tickets = TicketBook()
@@ -117,7 +118,7 @@ class Worker(WorkerHandlers):
 
     async def start_state(self, event: Event[Any]) -> None:
         """Open both endpoints and tell the supervisor where they are."""
-        path = os.path.join(self.settings.run_dir, f"{self.settings.worker}.sock")
+        path = str(Path(self.settings.run_dir) / f"{self.settings.worker}.sock")
         private = await anyio.create_unix_listener(path, mode=0o600)
         public = await anyio.create_tcp_listener(local_host=self.settings.host, backlog=16)
         port = public.extra(anyio.abc.SocketAttribute.local_port)
