@@ -19,7 +19,7 @@ from typing import NamedTuple
 from asyncmachine._core.mutation import REMOVE, SET, Kind
 from asyncmachine.schema import Schema, iter_bits
 
-__all__ = ["Resolver", "Step", "Target"]
+__all__ = ["Resolver", "Step", "Target", "mask_of"]
 
 
 class Step(NamedTuple):

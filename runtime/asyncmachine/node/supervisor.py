@@ -107,7 +107,7 @@ class Supervisor(SupervisorHandlers):
             kind=spec.kind,
             config=RpcConfig(interval=0.02),
             max_sessions=_MAX_SESSIONS,
-            on_session=lambda session: self._client_state(ss.ClientConnected),
+            on_session=lambda _: self._event(ss.ClientConnected),
             on_session_end=self._client_left,
         )
         self.desk = Desk(self)
@@ -330,13 +330,12 @@ class Supervisor(SupervisorHandlers):
             digest=self.schema.digest,
             drain=self.config.drain,
         )
-        self.members[worker] = PoolMember(spec, self._launcher, self.schema, self.config, self._changed)
+        self.members[worker] = PoolMember(
+            spec, self._launcher, self.schema, self.config, lambda _: self.reconcile()
+        )
         self._empty = anyio.Event()
         self._set(WorkerRecord(id=worker, phase="spawning", since=now, launched=now, seen=now))
         self._event(ss.ForkWorker, worker=worker)
-
-    def _changed(self, member: PoolMember) -> None:
-        self.reconcile()
 
     async def fork_worker_state(self, event: Event[ForkWorkerArgs]) -> None:
         """The whole life of one worker: this handler runs until its process is reaped."""
@@ -358,7 +357,7 @@ class Supervisor(SupervisorHandlers):
         del self.members[member.id]
         record = self.view.workers[member.id]
         self.view = self.view.without(member.id)
-        text = self._obituary(member, result, error)
+        text = _obituary(member, result, error)
         self.desk.worker_gone(member.id, text)
         if record.phase in ("stopping", "draining") or self.view.draining:
             _log.info("%s", text)
@@ -380,17 +379,6 @@ class Supervisor(SupervisorHandlers):
                 self._break(error, now)
         self.reconcile()
 
-    def _obituary(self, member: PoolMember, result: Exit | None, error: LaunchError | None) -> str:
-        if result is None:
-            return f"worker {member.id} could not be launched: {error}"
-        text = f"worker {member.id} (pid {member.pid}) {result.detail}"
-        if member.fault:
-            text += f"; {member.fault}"
-        if member.address is None:
-            output = result.output[-4096:].decode(errors="replace").strip()
-            text += f"; its last output:\n{output}" if output else ""
-        return text
-
     def exception_state(self, event: Event[Any]) -> None:
         """Errors of workers and of the pool are logged where they are found, in whole sentences."""
 
@@ -400,9 +388,6 @@ class Supervisor(SupervisorHandlers):
         event.machine.remove([ss.ErrWorker] if broken else [ss.ErrWorker, ss.Exception])
 
     # -- clients -------------------------------------------------------------------------------
-
-    def _client_state(self, state: str) -> None:
-        self._event(state)
 
     def _client_left(self, session: Any) -> None:
         self._event(ss.ClientDisconnected)
@@ -429,3 +414,15 @@ class Supervisor(SupervisorHandlers):
 def _client_of(event: Event[Any]) -> str:
     """The client that made the mutation: the server puts the id of its session there, nobody else can."""
     return event.source.machine if event.source is not None else ""
+
+
+def _obituary(member: PoolMember, result: Exit | None, error: LaunchError | None) -> str:
+    if result is None:
+        return f"worker {member.id} could not be launched: {error}"
+    text = f"worker {member.id} (pid {member.pid}) {result.detail}"
+    if member.fault:
+        text += f"; {member.fault}"
+    if member.address is None:
+        output = result.output[-4096:].decode(errors="replace").strip()
+        text += f"; its last output:\n{output}" if output else ""
+    return text
