@@ -73,12 +73,12 @@ async def delegate(lab: Any, pool: Any, client: Any) -> None:
         assert member.mirror.is_inactive("Idle")
         (lease,) = pool.desk.leases.leases
         assert (lease.worker, lease.client) == (member.id, client.id)
-        await lab.until(lambda: pool.view.workers[member.id].phase == "busy")
+        assert member.phase() == "busy"
         lab.open("gate")
     assert results == ["gate"]
     await member.mirror.when_not("Working")
     assert member.jobs() == 1
-    await lab.until(lambda: pool.view.workers[member.id].phase == "leased")
+    assert member.phase() == "leased"
     assert await client.call("again") == "again"
 
 

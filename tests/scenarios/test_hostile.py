@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -18,23 +17,30 @@ from asyncmachine.rpc.config import RpcConfig
 
 pytestmark = pytest.mark.anyio
 
-PREFACE_AND_HUGE_FRAME = b"\x00" * 8 + b"\xff" * 64
 GARBAGE = [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\xff" * 4096, bytes(range(256)) * 8, b"\x00"]
 
 
-async def leave_with(stream: SocketStream, data: bytes) -> bytes:
-    """Send *data* and read until the other side has closed."""
-    await stream.send(data)
-    answer = b""
+async def closed(stream: SocketStream) -> None:
+    """Read until the other side has closed."""
     try:
         while True:
-            answer += await stream.receive()
+            await stream.receive()
     except (anyio.EndOfStream, anyio.BrokenResourceError):
-        return answer
+        return
+
+
+async def leave_with(stream: SocketStream, data: bytes) -> None:
+    """Send *data*, and see that it is not liked."""
+    await stream.send(data)
+    await closed(stream)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, port: int) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "asyncmachine.rpc" and f":{port}" in r.getMessage()]
+    return [
+        r.getMessage()
+        for r in caplog.records
+        if r.name == "asyncmachine.rpc" and f":{port}" in r.getMessage()
+    ]
 
 
 async def local_port(stream: SocketStream) -> int:
@@ -54,7 +60,9 @@ async def test_garbage_at_the_supervisor(lab: Any, caplog: pytest.LogCaptureFixt
                     await stream.send_eof()
                     data = b""
                 assert await client.call(2) == 4
-                await leave_with(stream, data)
+                if data:
+                    await stream.send(data)
+                await closed(stream)
             await lab.until(lambda: warnings_of(caplog, mine))
             assert await client.call(3) == 6
             assert len(warnings_of(caplog, mine)) == 1
@@ -103,7 +111,9 @@ async def test_silence_at_the_supervisor(
         async with lab.pool() as pool, lab.client(pool) as client:
             host, port = pool.address.split(":")
             limit = pool.server.config.limits
-            sockets = [socket.create_connection((host, int(port))) for _ in range(limit.preauth_connections + 6)]
+            sockets = [
+                socket.create_connection((host, int(port))) for _ in range(limit.preauth_connections + 6)
+            ]
             try:
                 await lab.until(lambda: "too many are not authenticated yet" in caplog.text)
                 assert await client.call(2) == 4
@@ -125,7 +135,7 @@ async def worker_port(pool: Any) -> tuple[str, int]:
 
 
 async def test_strangers_at_a_worker(lab: Any) -> None:
-    """Whatever comes to its port, the worker serves its client, and no line is written twice for one of them."""
+    """Whatever comes to its port, the worker serves its client, and says little about the others."""
     with anyio.fail_after(40):
         async with lab.pool() as pool, lab.client(pool) as client:
             assert await client.call(1) == 2

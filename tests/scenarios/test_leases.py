@@ -144,4 +144,4 @@ async def test_a_lease_is_not_given_back_by_somebody_else(lab: Any) -> None:
             assert pool.desk.leases.leases[0].id == lease.id
             assert await one.call(2) == 4
             await one._super.machine.add("ReleaseWorker", request=lease.request.number)
-            await lab.until(lambda: not pool.desk.leases.leases)
+            await lab.until(lambda: pool.desk.leases.lease(lease.id) is None)
