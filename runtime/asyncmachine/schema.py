@@ -27,11 +27,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Final, Literal, Protocol, Self, TypeAlias, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, TypeAlias, cast
 
-from asyncmachine.errors import ArgsError, SchemaError, SchemaMismatch, UnknownState, did_you_mean
+from asyncmachine._args import (
+    Args,
+    Decoder,
+    decode_any,
+    decode_bool,
+    decode_bytes,
+    decode_dict,
+    decode_float,
+    decode_int,
+    decode_list,
+    decode_optional,
+    decode_str,
+)
+from asyncmachine._facades import ClockLike, Event, Facade, ResultLike
+from asyncmachine.errors import SchemaError, SchemaMismatch, UnknownState, did_you_mean
 
 __all__ = [
     "ABI",
@@ -95,134 +109,6 @@ def snake_case(name: str) -> str:
     """``LocalRpcReady`` -> ``local_rpc_ready``, ``HTTPServer`` -> ``http_server``."""
     spaced = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", spaced).lower()
-
-
-# ---------------------------------------------------------------------------------------------
-# Args
-
-
-Decoder: TypeAlias = Callable[[object, str], Any]
-"""``(wire value, where) -> value``; raises :class:`ArgsError` naming *where*. Never coerces."""
-
-
-def _expected(what: str, value: object, where: str) -> ArgsError:
-    return ArgsError(f"{where}: expected {what}, got {type(value).__name__}")
-
-
-def decode_bool(value: object, where: str) -> bool:
-    """Accept true or false, nothing else."""
-    if value is True or value is False:
-        return value
-    raise _expected("bool", value, where)
-
-
-def decode_int(value: object, where: str) -> int:
-    """Accept an integer within 64 bits; a bool is not one."""
-    if type(value) is int:
-        if -(2**63) <= value < 2**64:
-            return value
-        raise ArgsError(f"{where}: {value.bit_length()} bits do not fit in 64")
-    raise _expected("int", value, where)
-
-
-def decode_float(value: object, where: str) -> float:
-    """Accept a finite float or an integer."""
-    if type(value) is float or type(value) is int:
-        number = float(value)
-        if number - number == 0.0:
-            return number
-        raise ArgsError(f"{where}: {number} is not finite")
-    raise _expected("float", value, where)
-
-
-def decode_str(value: object, where: str) -> str:
-    """Accept text."""
-    if type(value) is str:
-        return value
-    raise _expected("str", value, where)
-
-
-def decode_bytes(value: object, where: str) -> bytes:
-    """Accept bytes."""
-    if type(value) is bytes:
-        return value
-    raise _expected("bytes", value, where)
-
-
-def decode_any(value: object, where: str) -> object:
-    """Accept anything: for args declared ``local``, which never cross the wire."""
-    return value
-
-
-def decode_list(item: Decoder) -> Decoder:
-    """Accept a list whose every item passes *item*."""
-
-    def decode(value: object, where: str) -> list[Any]:
-        if isinstance(value, list | tuple):
-            return [item(x, f"{where}[{i}]") for i, x in enumerate(value)]
-        raise _expected("list", value, where)
-
-    return decode
-
-
-def decode_dict(item: Decoder) -> Decoder:
-    """Accept a map with text keys whose every value passes *item*."""
-
-    def decode(value: object, where: str) -> dict[str, Any]:
-        if type(value) is dict:
-            return {decode_str(k, f"{where} key"): item(x, f"{where}[{k!r}]") for k, x in value.items()}
-        raise _expected("dict", value, where)
-
-    return decode
-
-
-def decode_optional(item: Decoder) -> Decoder:
-    """Accept null or what *item* accepts."""
-    return lambda value, where: None if value is None else item(value, where)
-
-
-class Args:
-    """Base of the typed args of one state. Subclasses are frozen, keyword-only dataclasses.
-
-    ``decoders`` maps each field that may cross the wire to its decoder.
-    """
-
-    __slots__ = ()
-    decoders: ClassVar[Mapping[str, Decoder]] = {}
-
-    @classmethod
-    def decode(cls, values: Mapping[str, object]) -> Self:
-        """Build from values that came over the wire.
-
-        Raises:
-            ArgsError: unknown or missing key, or a value of another type. Nothing is coerced.
-        """
-        decoded: dict[str, Any] = {}
-        for key, value in values.items():
-            decoder = cls.decoders.get(key)
-            if decoder is None:
-                raise ArgsError(f"{cls.__name__} has no arg {key!r}{did_you_mean(key, cls.decoders)}")
-            decoded[key] = decoder(value, key)
-        return cls.of(decoded)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Build from the keyword arguments of a local mutation; keys of other states are ignored.
-
-        Raises:
-            ArgsError: a required arg is missing.
-        """
-        own: dict[str, Any] = {}
-        for spec in fields(cast(Any, cls)):
-            if spec.name in values:
-                own[spec.name] = values[spec.name]
-            elif spec.default is MISSING and spec.default_factory is MISSING:
-                raise ArgsError(f"{cls.__name__} needs arg {spec.name!r}")
-        return cls(**own)
-
-    def encode(self) -> dict[str, Any]:
-        """The keyword arguments that :meth:`of` takes."""
-        return {spec.name: getattr(self, spec.name) for spec in fields(cast(Any, self))}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -561,77 +447,3 @@ def check_facade(machine: Any, schema: Schema) -> Any:
     if machine.schema.digest != schema.digest:
         raise SchemaMismatch(schema.name, schema.digest, machine.schema.digest)
     return machine
-
-
-# ---------------------------------------------------------------------------------------------
-# What generated handlers and facades are typed with
-
-
-A_co = TypeVar("A_co", covariant=True)
-
-
-class Event(Protocol[A_co]):
-    """What a handler receives; ``A_co`` is the class of the typed args of its state.
-
-    The runtime's own class has more, this is what generated modules rely on.
-
-    Attributes:
-        name: the handler's name, e.g. ``foo_state``.
-        machine: the machine the handler runs in.
-        args: keyword arguments of the mutation, of all called states.
-        data: typed args of the handler's state; raises ArgsError when a required one is missing.
-        transition: the running transition.
-        source: the transition, possibly of another machine, that caused this one; or None.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def machine(self) -> Any: ...
-    @property
-    def args(self) -> Mapping[str, Any]: ...
-    @property
-    def data(self) -> A_co: ...
-    @property
-    def transition(self) -> Any: ...
-    @property
-    def source(self) -> Any: ...
-
-
-class ResultLike(Protocol):
-    """What an awaited mutation gives: ``asyncmachine.api.Result``, local or remote."""
-
-    @property
-    def executed(self) -> bool: ...
-    @property
-    def canceled(self) -> bool: ...
-    @property
-    def queued(self) -> bool: ...
-    def __bool__(self) -> bool: ...
-    def __await__(self) -> Generator[Any, Any, ResultLike]: ...
-
-
-class ClockLike(Protocol):
-    """What an awaited wait gives: ``asyncmachine.api.TimeIndex``, a tick per state."""
-
-    def __getitem__(self, state: str, /) -> int: ...
-    def is_active(self, *states: str) -> bool: ...
-    def active_states(self) -> tuple[str, ...]: ...
-    def as_dict(self) -> dict[str, int]: ...
-
-
-class Facade(Protocol):
-    """The part of a generated facade that does not depend on the schema, see ``asyncmachine.api``."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def schema(self) -> Schema: ...
-    @property
-    def disposed(self) -> bool: ...
-    def clock(self) -> ClockLike: ...
-    def when_query(self, query: Callable[[Any], bool]) -> Awaitable[ClockLike]: ...
-    def when_error(self) -> Awaitable[ClockLike]: ...
-    def when_disposed(self) -> Awaitable[None]: ...
-    def bind(self, handlers: object) -> Any: ...
-    def unbind(self, handlers: object) -> None: ...

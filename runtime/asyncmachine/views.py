@@ -15,7 +15,7 @@ from asyncmachine.api import Query, TimeIndex
 from asyncmachine.errors import UnknownState
 from asyncmachine.schema import EXCEPTION, Schema
 
-__all__ = ["Hub", "Pending", "View"]
+__all__ = ["Hub", "Pending", "View", "unknown"]
 
 
 class Hub(Protocol):
@@ -85,6 +85,11 @@ class Pending(Wait):
         return self._outcome().__await__()
 
 
+def unknown(schema: Schema, name: object) -> UnknownState:
+    """The error for a name that *schema* does not have."""
+    return UnknownState(name, schema.name, schema.names)
+
+
 class View:
     """Reads and waits. Every method that takes state names raises ``UnknownState`` for unknown ones."""
 
@@ -111,9 +116,6 @@ class View:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _unknown(self, name: object) -> UnknownState:
-        return UnknownState(name, self.schema.name, self.schema.names)
-
     def is_active(self, *states: str) -> bool:
         """Whether all of *states* are active."""
         ticks, index = self._ticks, self._index
@@ -122,7 +124,7 @@ class View:
                 if not ticks[index[state]] & 1:
                     return False
         except KeyError as error:
-            raise self._unknown(error.args[0]) from None
+            raise unknown(self.schema, error.args[0]) from None
         return True
 
     def is_inactive(self, *states: str) -> bool:
@@ -135,7 +137,7 @@ class View:
         try:
             return any(ticks[index[state]] & 1 for state in states)
         except KeyError as error:
-            raise self._unknown(error.args[0]) from None
+            raise unknown(self.schema, error.args[0]) from None
 
     def __contains__(self, state: object) -> bool:
         return bool(self._ticks[self.schema.position(state)] & 1)  # type: ignore[arg-type]  # may be no name
@@ -145,7 +147,7 @@ class View:
         try:
             return self._ticks[self._index[state]]
         except KeyError:
-            raise self._unknown(state) from None
+            raise unknown(self.schema, state) from None
 
     def time(self, *states: str) -> tuple[int, ...]:
         """Ticks of *states*, or of all states in index order."""

@@ -19,7 +19,7 @@ from asyncmachine.rpc.protocol.connection import Connection
 from asyncmachine.rpc.protocol.messages import Op, Welcome
 from asyncmachine.rpc.replies import Reply
 from asyncmachine.schema import EXCEPTION, Schema
-from asyncmachine.views import Pending, View
+from asyncmachine.views import Pending, View, unknown
 
 __all__ = ["Call", "Change", "MirrorHub", "NetMachine"]
 
@@ -191,12 +191,12 @@ class NetMachine(View):
         for item in states:
             names: Sequence[str] = (item,) if isinstance(item, str) else item
             if not isinstance(names, list | tuple):
-                raise self._unknown(item)
+                raise unknown(self.schema, item)
             for name in names:
                 try:
                     called.append(index[name])
                 except (KeyError, TypeError):
-                    raise self._unknown(name) from None
+                    raise unknown(self.schema, name) from None
         return self._call(op, called, args, noreply)
 
     def add(self, *states: States, **args: Any) -> Reply[Result]:
