@@ -59,13 +59,16 @@ async def test_more_than_the_quota_is_denied(lab: Any) -> None:
 
 async def test_a_full_queue_is_answered_with_busy(lab: Any) -> None:
     with anyio.fail_after(30):
-        async with lab.pool(max=1, queue_limit=0) as pool:
-            async with lab.client(pool, "one") as one, lab.client(pool, "two") as two:
-                assert await one.call(1) == 2
-                with pytest.raises(NoWorker, match="too many requests are waiting") as busy:
-                    await two._lease()
-                assert busy.value.retry_after is not None
-                assert busy.value.retry_after >= 1.0
+        async with (
+            lab.pool(max=1, queue_limit=0) as pool,
+            lab.client(pool, "one") as one,
+            lab.client(pool, "two") as two,
+        ):
+            assert await one.call(1) == 2
+            with pytest.raises(NoWorker, match="too many requests are waiting") as busy:
+                await two._lease()
+            assert busy.value.retry_after is not None
+            assert busy.value.retry_after >= 1.0
 
 
 async def test_a_client_that_does_not_get_a_worker_in_time_is_told(lab: Any) -> None:

@@ -172,11 +172,10 @@ async def test_a_worker_without_supervisor_has_its_drain_time_and_no_more(lab: A
         async with process:
             assert process.stdout is not None
             address = (await process.stdout.receive()).decode().strip()
-            async with NodeClient([address], kind="jobs:gate") as client:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(kill_when_started, lab, process)
-                    with pytest.raises(WorkerLost):
-                        await client.call("gate")
+            async with NodeClient([address], kind="jobs:gate") as client, anyio.create_task_group() as tasks:
+                tasks.start_soon(kill_when_started, lab, process)
+                with pytest.raises(WorkerLost):
+                    await client.call("gate")
             await process.wait()
     assert lab.processes() == []
 
