@@ -16,7 +16,7 @@ from asyncmachine.cli.pools import check_target, function_pool, load_path
 from asyncmachine.cli.worker import main as run_worker
 from asyncmachine.errors import AsyncMachineError
 from asyncmachine.node.args import PoolStatus
-from asyncmachine.node.client import NodeClient, parse_address
+from asyncmachine.node.client import ClientConfig, NodeClient, parse_address
 from asyncmachine.node.config import PoolConfig
 
 __all__ = ["status", "supervisor", "worker"]
@@ -108,7 +108,7 @@ def status(address: str, kind: str) -> None:
 
 
 async def _ask(address: str, kind: str) -> PoolStatus:
-    async with NodeClient([address], kind=kind) as client:
+    async with NodeClient([address], kind=kind, config=ClientConfig(start_timeout=3.0)) as client:
         return await client.status()
 
 

@@ -122,6 +122,8 @@ class FunctionWorker(Worker):
         """Run a job that may be cancelled, or may take too long."""
         result: WorkResult | None = None
         with anyio.CancelScope() as job.scope:
+            if job.unwanted:  # cancelled before it could begin
+                job.scope.cancel()
             result = await self._runner.run(job.id, job.data, job.deadline)
         self._finished(result)
 
