@@ -15,7 +15,7 @@ from asyncmachine.api import Query, TimeIndex
 from asyncmachine.errors import UnknownState
 from asyncmachine.schema import EXCEPTION, Schema
 
-__all__ = ["Hub", "Pending", "View", "unknown"]
+__all__ = ["Hub", "Pending", "Reads", "View", "unknown"]
 
 
 class Hub(Protocol):
@@ -90,14 +90,13 @@ def unknown(schema: Schema, name: object) -> UnknownState:
     return UnknownState(name, schema.name, schema.names)
 
 
-class View:
-    """Reads and waits. Every method that takes state names raises ``UnknownState`` for unknown ones."""
+class Reads:
+    """Reads. Every method that takes state names raises ``UnknownState`` for unknown ones."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._ticks = hub.ticks
         self._index = hub.schema.index
-        self._gone: anyio.Event | None = None
 
     @property
     def id(self) -> str:
@@ -113,8 +112,6 @@ class View:
     def disposed(self) -> bool:
         """Whether the machine is gone: mutations are canceled, waits fail."""
         return self._hub.disposed
-
-    # -- reading -------------------------------------------------------------------------------
 
     def is_active(self, *states: str) -> bool:
         """Whether all of *states* are active."""
@@ -161,6 +158,20 @@ class View:
         """Names of the active states, in index order."""
         return tuple(n for n, t in zip(self.schema.names, self._ticks, strict=True) if t & 1)
 
+    def inspect(self, *states: str) -> str:
+        """Activity, tick, properties and relations of *states*, or of all, as lines of text."""
+        return "\n".join(line for name in states or self.schema.names for line in self._rows(name))
+
+    def _rows(self, name: str) -> Iterator[str]:
+        tick = self.tick(name)
+        state = self.schema.states[name]
+        rows = {"Tick": str(tick), "Auto": "true" * state.auto, "Multi": "true" * state.multi}
+        rows |= {relation.capitalize(): " ".join(targets) for relation, targets in state.relations()}
+        yield f"{tick & 1} {name}"
+        for label, value in rows.items():
+            if value:
+                yield f"    |{label:<9}{value}"
+
     def __str__(self) -> str:
         named = zip(self.schema.names, self._ticks, strict=True)
         return f"({' '.join(f'{n}:{t}' for n, t in named if t & 1)})"
@@ -168,7 +179,13 @@ class View:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self}>"
 
-    # -- waiting -------------------------------------------------------------------------------
+
+class View(Reads):
+    """Reads and waits."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._gone: anyio.Event | None = None
 
     def _subscribe(self, kind: int, *states: str, **fields: Any) -> Pending:
         pending = Pending(kind, self.schema.mask(states), self._hub)

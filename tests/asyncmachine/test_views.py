@@ -218,3 +218,35 @@ async def test_disposal_ends_scopes_and_new_ones_are_over_at_once() -> None:
     with m.scope("A") as late:
         await anyio.sleep_forever()
     assert late.cancelled_caught
+
+
+def test_inspect_shows_ticks_properties_and_relations() -> None:
+    schema = Schema(
+        "Shown",
+        {
+            "A": State(auto=True, require=("C",)),
+            "B": State(multi=True, add=("C", "D")),
+            "C": State(after=("D",)),
+            "D": State(remove=("A",)),
+        },
+    )
+    m = Machine(schema, id="shown")
+    m.add("C")
+    m.add("B")
+    assert m.inspect("A", "C") == "\n".join(
+        [
+            "0 A",
+            "    |Tick     2",
+            "    |Auto     true",
+            "    |Require  C",
+            "1 C",
+            "    |Tick     1",
+            "    |After    D",
+        ]
+    )
+    assert m.inspect("B") == "1 B\n    |Tick     1\n    |Multi    true\n    |Add      C D"
+    assert m.inspect("D").endswith("|Remove   A")
+    assert m.inspect().splitlines()[-3:] == ["0 Exception", "    |Tick     0", "    |Multi    true"]
+    assert (str(m), repr(m)) == ("(B:1 C:1 D:1)", "<Machine shown (B:1 C:1 D:1)>")
+    with pytest.raises(UnknownState, match="did you mean"):
+        m.inspect("Excepton")
