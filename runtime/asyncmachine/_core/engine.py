@@ -16,7 +16,6 @@ from asyncmachine._core.phases import Kernel
 from asyncmachine._core.plans import Plan
 from asyncmachine._core.queue import MutationQueue
 from asyncmachine._core.relations import mask_of
-from asyncmachine._core.scopes import Token
 from asyncmachine._core.waits import Wait
 from asyncmachine.api import CANCELED, EXECUTED, Result, Tracer
 from asyncmachine.errors import MachineDisposed
@@ -49,7 +48,7 @@ class Engine(Kernel):
         self.settle: Callable[[Mutation], Awaitable[Result]] | None = None
         self.draining = False
         self.fast = True  # nobody listens to every transition, and none is running
-        self.watch = 0  # states whose moves somebody notices; may hold too many, never too few
+        self.pair = 0  # states with pair handlers
 
     # -- mutations -----------------------------------------------------------------------------
 
@@ -66,7 +65,7 @@ class Engine(Kernel):
             UnknownState: a name that the schema does not have; nothing happened.
         """
         if not self.fast:
-            return self._submit(kind, self.cache.called(states), args, source)
+            return self._submit(kind, states, args, source)
         node = self.node
         try:
             plan = node.edges[kind].get(states)
@@ -74,14 +73,15 @@ class Engine(Kernel):
             plan = None
         if plan is None:
             plan = self.cache.plan(node, kind, states)
-        if plan.touched & self.watch or plan.involved & self.handlers.pair:
+        if plan.touched & self.watch or plan.involved & self.pair:
             return self._start_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
-        ticks = self.ticks
+        ticks, moves = self.ticks, self.moves
         for i, step in plan.ticks:
             ticks[i] += step
+            moves[i] = plan  # for ``explain``; a record of the transition would cost three times as much
         self.node = after = plan.node
         if plan.may_auto:
             auto = after.auto if after.auto_known else self.cache.auto_plan(after)
@@ -91,13 +91,20 @@ class Engine(Kernel):
             self.tracers.emit("clock_moved")
         return EXECUTED
 
+    def mutate_from(
+        self, source: Source, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any]
+    ) -> Result:
+        """Like :meth:`mutate`, on behalf of *source*: recorded, even if nobody watches."""
+        return self._submit(kind, states, args, source)
+
     def _auto(self, auto: Plan) -> None:
-        if auto.touched & self.watch or auto.involved & self.handlers.pair:
+        if auto.touched & self.watch or auto.involved & self.pair:
             self.queue.prepend(Mutation(ADD, auto.called, auto=True))
             self._drain()
             return
         for i, step in auto.ticks:
             self.ticks[i] += step
+            self.moves[i] = auto
         self.node = auto.node
 
     def check(self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any]) -> Result:
@@ -118,21 +125,23 @@ class Engine(Kernel):
             self._drain()
 
     def _submit(
-        self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None
+        self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any], source: Source | None
     ) -> Result:
+        called = self.cache.called(states)
         if self.disposed:
             return CANCELED
-        if self.draining and len(self.queue) >= self.queue.limit and not self._may_overflow(kind, called):
+        queue = self.queue
+        if self.draining and len(queue.items) >= queue.limit and not self._may_overflow(kind, called):
             return CANCELED
         if source is None and (running := CURRENT.get()) is not None:
             source = running.source
         mutation = Mutation(kind, called, args, source)
         if self.draining:
-            if kind == REMOVE and not len(self.queue) and not mask_of(called) & self.node.mask:
+            if kind == REMOVE and not queue.items and not mask_of(called) & self.node.mask:
                 return EXECUTED  # nothing to remove, and nothing waits that could add it
-            if self.queue.repeats_last(mutation, self.schema.masks.multi):
+            if queue.repeats_last(mutation, self.schema.masks.multi):
                 return EXECUTED
-        self.queue.append(mutation)
+        queue.append(mutation)
         if self.tracers.recording:
             self.tracers.emit("mutation_queued", mutation)
         if self.draining:
@@ -168,7 +177,8 @@ class Engine(Kernel):
                 if mutation is None or plan is None:
                     if not queue.items or self.disposed:
                         break
-                    mutation, plan = self._next()
+                    mutation = queue.pop()
+                    plan = self._plan(mutation)
                     if plan is None:
                         continue
                 result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
@@ -194,14 +204,14 @@ class Engine(Kernel):
             if self.effects:
                 self.flush()
 
-    def _next(self) -> tuple[Mutation, Plan | None]:
-        """Take the next mutation out, and resolve it. An auto mutation may have become pointless."""
-        mutation = self.queue.pop()
+    def _plan(self, mutation: Mutation) -> Plan | None:
+        """Resolve the next mutation. An auto mutation may have become pointless: None."""
         if mutation.tick:
             self.auto_failures = 0
         if mutation.auto:
-            return mutation, self.cache.auto_plan(self.node)
-        return mutation, self.cache.plan_called(self.node, mutation.kind, mutation.called)
+            return self.cache.auto_plan(self.node)
+        plan = self.node.inner[mutation.kind].get(mutation.called)
+        return plan or self.cache.plan_called(self.node, mutation.kind, mutation.called)
 
     def _prepend_followups(self) -> None:
         followups, self.followups = self.followups, []
@@ -218,6 +228,7 @@ class Engine(Kernel):
 
     def refresh(self) -> None:
         """Recompute who watches."""
+        self.pair = self.handlers.pair
         self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
         self.fast = not (
             self.draining
@@ -245,15 +256,6 @@ class Engine(Kernel):
         self.waits.discard(wait)
         if not self.draining:
             self.refresh()
-
-    def token(self, state: int) -> Token:
-        """The token of *state* at its current tick. On a disposed machine an expired one."""
-        if self.disposed:
-            token = Token(state, self.ticks[state])
-            token.expired = True
-            return token
-        self.watch |= 1 << state
-        return self.scopes.token(state, self.ticks[state])
 
     def bind(self, handlers: object) -> None:
         """See ``Handlers.bind``."""

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from asyncmachine._core.event import Event
 from asyncmachine._core.mutation import REMOVE
-from asyncmachine._core.plans import Plan
+from asyncmachine._core.plans import Plan, plan_cache
 from asyncmachine.errors import BindError, did_you_mean
-from asyncmachine.schema import Schema, State, snake_case
+from asyncmachine.schema import Schema, State
 
-__all__ = ["ENTER", "PAIR", "STATE", "Bound", "Calls", "Handlers"]
+__all__ = ["ENTER", "NEGOTIATION", "NO_CALLS", "PAIR", "STATE", "Bound", "Calls", "Handlers"]
 
 Handler: TypeAlias = Callable[[Event[Any]], Any]
 
 ENTER, EXIT, STATE, END, PAIR = "enter", "exit", "state", "end", "to"
+NEGOTIATION = (ENTER, EXIT, PAIR)
 ANY = -1
 
 
-class Bound(NamedTuple):
+@dataclass(slots=True)  # not a tuple with names: its fields are read several times faster
+class Bound:
     """A handler in the table. ``state`` is its subject: whom a veto is about; -1 for any.
 
     ``spec`` is the definition of that state, None for any.
@@ -39,12 +42,17 @@ class Bound(NamedTuple):
     spec: State | None
 
 
-class Calls(NamedTuple):
+@dataclass(slots=True)
+class Calls:
     """The handlers that a plan runs, in order."""
 
     negotiation: tuple[Bound, ...]
     finals: tuple[Bound, ...]
     any_state: tuple[Bound, ...]
+
+
+NO_CALLS: Final = Calls((), (), ())
+"""Of every plan that runs no handler."""
 
 
 def _is_async(handler: Handler) -> bool:
@@ -62,12 +70,13 @@ class Handlers:
         has_any: whether an ``any_*`` handler is bound.
     """
 
+    __slots__ = ("_objects", "_plans", "_schema", "_table", "has_any", "pair", "touch")
+
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._snakes = {snake_case(n): i for n, i in schema.index.items()}
-        self._objects: list[tuple[object, list[tuple[tuple[str, int, int], Bound]]]] = []
-        self._table: dict[tuple[str, int, int], list[Bound]] = {}
-        self._plans: dict[Plan, Calls] = {}
+        self._objects: tuple[tuple[object, list[tuple[tuple[str, int, int], Bound]]], ...] = ()
+        self._table: dict[tuple[str, int, int], list[Bound]]  # made with _plans
+        self._plans: dict[Plan, Calls] | None = None  # None while nothing is bound
         self.touch = self.pair = 0
         self.has_any = False
 
@@ -98,7 +107,7 @@ class Handlers:
             subject = other if phase == PAIR else state
             spec = self._schema.states[self._schema.names[subject]] if subject != ANY else None
             found.append((key, Bound(name, handler, subject, phase, is_async, spec)))
-        self._objects.append((handlers, found))
+        self._objects = (*self._objects, (handlers, found))
         self._rebuild()
 
     def unbind(self, handlers: object) -> None:
@@ -107,7 +116,7 @@ class Handlers:
         Raises:
             BindError: it is not bound.
         """
-        kept = [pair for pair in self._objects if pair[0] is not handlers]
+        kept = tuple(pair for pair in self._objects if pair[0] is not handlers)
         if len(kept) == len(self._objects):
             raise BindError(f"{handlers!r} is not bound to this machine")
         self._objects = kept
@@ -115,6 +124,8 @@ class Handlers:
 
     def calls(self, plan: Plan) -> Calls:
         """The handlers of this plan, remembered until the next bind."""
+        if self._plans is None:
+            return NO_CALLS
         calls = self._plans.get(plan)
         if calls is None:
             if len(self._plans) >= 4096:  # plans of a flushed cache must not pile up here
@@ -122,8 +133,10 @@ class Handlers:
             get = self._table.get
             finals = [b for i in plan.exits for b in get((END, i, i), ())]
             finals += [b for i in plan.enters for b in get((STATE, i, i), ())]
-            any_state = tuple(get((STATE, ANY, ANY), ()))
-            calls = self._plans[plan] = Calls(tuple(self._negotiation(plan)), tuple(finals), any_state)
+            calls = Calls(tuple(self._negotiation(plan)), tuple(finals), tuple(get((STATE, ANY, ANY), ())))
+            if calls == NO_CALLS:
+                calls = NO_CALLS
+            self._plans[plan] = calls
         return calls
 
     def _negotiation(self, plan: Plan) -> Iterator[Bound]:
@@ -145,8 +158,7 @@ class Handlers:
         yield from get((ENTER, ANY, ANY), ())
 
     def _rebuild(self) -> None:
-        self._table = {}
-        self._plans = {}
+        self._table, self._plans = {}, {}
         self.touch = self.pair = 0
         self.has_any = False
         for _, found in self._objects:
@@ -162,32 +174,33 @@ class Handlers:
 
     def _parse(self, name: str) -> tuple[str, int, int] | None:
         """``(phase, state, other)``, or None when the name is not a handler's."""
+        snakes = plan_cache(self._schema).snakes
         stem, _, phase = name.rpartition("_")
-        if phase in (ENTER, EXIT, STATE, END) and stem in self._snakes:
-            state = self._snakes[stem]
+        if phase in (ENTER, EXIT, STATE, END) and stem in snakes:
+            state = snakes[stem]
             return phase, state, state
         if name in ("any_enter", "any_state"):
             return phase, ANY, ANY
         parts = name.split("_to_")
         halves = [("_to_".join(parts[:n]), "_to_".join(parts[n:])) for n in range(1, len(parts))]
-        pairs = [(a, b) for a, b in halves if a in self._snakes and b in self._snakes]
+        pairs = [(a, b) for a, b in halves if a in snakes and b in snakes]
         if len(pairs) > 1:
             raise BindError(
                 f"{name} is ambiguous: {' or '.join(f'({a}, {b})' for a, b in pairs)}; rename a state"
             )
         if pairs:
-            return PAIR, self._snakes[pairs[0][0]], self._snakes[pairs[0][1]]
+            return PAIR, snakes[pairs[0][0]], snakes[pairs[0][1]]
         if stem and phase in (ENTER, EXIT, STATE, END):
-            known = [f"{snake}_{phase}" for snake in self._snakes]
+            known = [f"{snake}_{phase}" for snake in snakes]
             raise BindError(
                 f"{name} looks like a handler, but {self._schema.name} has no such state"
                 f"{did_you_mean(name, known)}"
             )
         for a, b in halves:
-            if a in self._snakes or b in self._snakes:
-                bad = b if a in self._snakes else a
+            if a in snakes or b in snakes:
+                bad = b if a in snakes else a
                 raise BindError(
                     f"{name} looks like a handler, but {self._schema.name} has no state for {bad!r}"
-                    f"{did_you_mean(bad, self._snakes)}"
+                    f"{did_you_mean(bad, snakes)}"
                 )
         return None

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
 from asyncmachine._core.event import Event
-from asyncmachine._core.handlers import ENTER, PAIR, STATE, Bound, Handlers
+from asyncmachine._core.handlers import ENTER, NEGOTIATION, NO_CALLS, PAIR, STATE, Bound, Calls, Handlers
 from asyncmachine._core.mutation import ADD, CURRENT, Mutation
 from asyncmachine._core.plans import Node, Plan, plan_cache
 from asyncmachine._core.relations import mask_of
-from asyncmachine._core.scopes import Scopes
+from asyncmachine._core.scopes import Scopes, Token
 from asyncmachine._core.trace import Tracers
-from asyncmachine._core.transition import Transition
+from asyncmachine._core.transition import Memory, Stop, Transition, Undone
 from asyncmachine._core.waits import Waits
 from asyncmachine.api import CANCELED, EXECUTED, Result
 from asyncmachine.schema import Schema, iter_bits
@@ -62,6 +63,11 @@ class Kernel:
         node: the current configuration. ``ticks`` is the clock, in index order.
         effects: what the shell must do after the drain.
         followups: mutations to prepend: an error, or the auto states.
+        slow_after: seconds after which a plain handler is reported; ``cancel_slow`` makes that a
+            veto, or the failure of a final handler, without Exception.
+        machine_tick: how many times the machine has been restored.
+        moves, vetoes: what is remembered for ``explain``: per state its last move, and who stopped
+            it last and at which tick.
     """
 
     def __init__(
@@ -79,6 +85,8 @@ class Kernel:
         self.cache = plan_cache(schema)
         self.node: Node = self.cache.node(())
         self.ticks = [0] * len(schema)
+        self.moves: list[Memory] = [None] * len(schema)
+        self.vetoes: dict[int, tuple[Stop, int]] = {}
         self.handlers = Handlers(schema)
         self.waits = Waits(schema)
         self.scopes = Scopes()
@@ -89,12 +97,22 @@ class Kernel:
         self.number = 0
         self.auto_failures = 0  # of auto transitions, since the last mutation that somebody asked for
         self.slow_after = 0.1
+        self.cancel_slow = False
+        self.machine_tick = 0
         self.disposed = False
+        self.watch = 0  # states whose moves somebody notices; may hold too many, never too few
         self.moved = False  # some tick has, and movers were not told yet
 
     def run(self, mutation: Mutation, plan: Plan, queue_len: int = 0) -> Result:
         """Execute one mutation whose plan is *plan*."""
         self.number += 1
+        calls = self.handlers.calls(plan) if plan.accepted else NO_CALLS
+        if calls is NO_CALLS and not self.tracers.recording:  # nobody would see a record of it
+            if not plan.accepted:
+                return CANCELED
+            if not mutation.check:
+                self._move(plan, mutation)
+            return EXECUTED
         tx = Transition(self.number, self.machine_id, self.schema, mutation, plan)
         outer, self.current = self.current, tx
         token = CURRENT.set(tx)
@@ -103,9 +121,11 @@ class Kernel:
                 tx.queue_len = queue_len
                 tx.time_before = tx.time_after = tuple(self.ticks)
                 self.tracers.emit("transition_start", tx)
-            if tx.accepted:
-                tx.accepted = self._negotiate_auto(tx) if mutation.auto else self._negotiate(tx)
-            if tx.accepted and not mutation.check and self._apply(tx) and tx.plan.may_auto:
+            if tx.accepted and calls.negotiation:
+                tx.accepted = self._negotiate_auto(tx) if mutation.auto else self._negotiate(tx, calls)
+                if tx.plan is not plan:
+                    calls = self.handlers.calls(tx.plan)
+            if tx.accepted and not mutation.check and self._apply(tx, calls) and tx.plan.may_auto:
                 self._follow_auto()
             if self.tracers.recording:
                 tx.time_after = tuple(self.ticks)
@@ -114,6 +134,21 @@ class Kernel:
             CURRENT.reset(token)
             self.current = outer
         return EXECUTED if tx.accepted else CANCELED
+
+    def _move(self, plan: Plan, mutation: Mutation) -> None:
+        """Apply a plan without handlers and tracers."""
+        ticks, moves = self.ticks, self.moves
+        move = (plan, self.number, mutation.source)
+        for i, step in plan.ticks:
+            ticks[i] += step
+            moves[i] = move
+        self.node = plan.node
+        if plan.changed:
+            self.moved = True
+            self._expire(plan.touched)
+            self._fire(plan, plan.touched, mutation.args)
+        if plan.may_auto:
+            self._follow_auto()
 
     def _follow_auto(self) -> None:
         if self.auto_failures >= AUTO_RETRIES:
@@ -125,13 +160,14 @@ class Kernel:
 
     # -- negotiation ---------------------------------------------------------------------------
 
-    def _negotiate(self, tx: Transition) -> bool:
-        for bound in self.handlers.calls(tx.plan).negotiation:
+    def _negotiate(self, tx: Transition, calls: Calls) -> bool:
+        for bound in calls.negotiation:
             verdict = self._call(tx, bound)
             if verdict is _FAILED:
                 return False
             if verdict is not None and not verdict:
                 tx.stopped_by = bound.name
+                self._note_veto(tx, bound, tx.plan.touched)
                 return False
         return True
 
@@ -157,7 +193,9 @@ class Kernel:
                     tx.stopped_by = bound.name
                     vetoed = 1 << bound.state if bound.state >= 0 and bound.phase in (ENTER, PAIR) else 0
                     if not vetoed & self.schema.masks.auto & ~plan.source.mask:
+                        self._note_veto(tx, bound, plan.touched)
                         return False
+                    self._note_veto(tx, bound, vetoed)
                     break
             if not vetoed:
                 return True
@@ -166,14 +204,22 @@ class Kernel:
             if not tx.plan.accepted:
                 return False
 
+    def _note_veto(self, tx: Transition, bound: Bound, states: int, error: str = "") -> None:
+        """Remember, for ``explain``, who kept these states (a mask) from moving."""
+        if not tx.mutation.check:
+            stop = Stop(tx.plan, tx.number, tx.mutation.source, bound.name, error)
+            self.vetoes.update((i, (stop, self.ticks[i])) for i in iter_bits(states))
+
     # -- application ---------------------------------------------------------------------------
 
-    def _apply(self, tx: Transition) -> bool:
+    def _apply(self, tx: Transition, calls: Calls) -> bool:
         """Make it so. False when a final handler failed."""
         plan = tx.plan
-        ticks = self.ticks
+        ticks, moves = self.ticks, self.moves
+        move = (plan, tx.number, tx.mutation.source)
         for i, step in plan.ticks:
             ticks[i] += step
+            moves[i] = move
         self.node = plan.node
         self._expire(plan.touched)
         if self.tracers.recording:
@@ -181,7 +227,6 @@ class Kernel:
             self.tracers.emit("transition_finals", tx)
         touched = plan.touched
         self.moved |= plan.changed
-        calls = self.handlers.calls(plan)
         for bound in calls.finals:
             if not self._finish(tx, bound):
                 touched |= self._roll_back(tx, bound)
@@ -191,11 +236,17 @@ class Kernel:
             for bound in calls.any_state:
                 if not self._finish(tx, bound):
                     break
-        if touched & self.waits.mask or (touched and self.waits.queries):
-            self.effects += map(FireWait, self.waits.changed(touched, ticks))
-        if tx.accepted and plan.touched & self.waits.mask:
-            self.effects += map(FireWait, self.waits.called(plan.enters, tx.mutation.args, ticks))
+        if touched:
+            self._fire(plan, touched, tx.mutation.args if tx.accepted else None)
         return tx.accepted
+
+    def _fire(self, plan: Plan, touched: int, args: Mapping[str, Any] | None) -> None:
+        """Fire the waits that hold now that *touched* have moved; those for args unless it failed."""
+        waits = self.waits
+        if touched & waits.mask or waits.queries:
+            self.effects += map(FireWait, waits.changed(touched, self.ticks))
+        if args is not None and plan.touched & waits.mask:
+            self.effects += map(FireWait, waits.called(plan.enters, args, self.ticks))
 
     def _finish(self, tx: Transition, bound: Bound) -> bool:
         """Run one final handler, or leave it as a task. False when it failed."""
@@ -203,10 +254,12 @@ class Kernel:
             self._start(bound, self._event(tx, bound))
             return True
         answer = self._call(tx, bound)
+        if answer is None:
+            return True
         if answer is _FAILED:
             return False
-        if answer is not None and inspect.iscoroutine(answer):
-            self._start(bound._replace(call=_Begun(answer)), self._event(tx, bound))
+        if inspect.iscoroutine(answer):
+            self._start(replace(bound, call=_Begun(answer)), self._event(tx, bound))
         return True
 
     def _start(self, bound: Bound, event: Event[Any]) -> None:
@@ -215,7 +268,7 @@ class Kernel:
         if state >= 0 and self.schema.masks.multi >> state & 1 and bound.phase == STATE:
             scope = self.schema.states[self.schema.names[state]].scope
             owner = self.schema.index[scope] if scope is not None else -1
-        token = self.scopes.token(owner, self.ticks[owner]) if owner >= 0 else None
+        token = self.token(owner) if owner >= 0 else None
         self.effects.append(StartTask(bound.call, event, state, token))
 
     def _roll_back(self, tx: Transition, failed: Bound) -> int:
@@ -230,8 +283,10 @@ class Kernel:
         undone &= ~(1 << self.cache.exception)
         kept = self.cache.resolver.prune([i for i in self.node.active if not undone >> i & 1])
         dropped = self.node.mask & ~mask_of(kept)
+        undone_by = Undone(plan, tx.number, tx.mutation.source, failed.name)
         for i in iter_bits(dropped):
             self.ticks[i] += 1
+            self.moves[i] = undone_by
         self.node = self.cache.node(tuple(kept))
         self.effects = [
             e
@@ -246,6 +301,15 @@ class Kernel:
         self._expire(dropped)
         return dropped
 
+    def token(self, state: int) -> Token:
+        """The token of *state* at its current tick. On a disposed machine an expired one."""
+        if self.disposed:
+            token = Token(state, self.ticks[state])
+            token.expired = True
+            return token
+        self.watch |= 1 << state
+        return self.scopes.token(state, self.ticks[state])
+
     def _expire(self, states: int) -> None:
         if states & self.scopes.mask:
             self.effects += map(CancelScope, self.scopes.expire(states))
@@ -257,7 +321,7 @@ class Kernel:
 
     def _call(self, tx: Transition, bound: Bound) -> object:
         """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
-        event: Event[Any] = Event(bound.name, self.owner, tx, tx.mutation.args, bound.spec)
+        event = self._event(tx, bound)
         traced = self.tracers.recording
         if traced:
             self.tracers.emit("handler_start", tx, bound.name)
@@ -271,8 +335,30 @@ class Kernel:
         if traced:
             self.tracers.emit("handler_end", tx, bound.name, seconds)
         if seconds > self.slow_after:
-            self.tracers.report("slow-handler", handler=bound.name, seconds=seconds, limit=self.slow_after)
+            return self._slow(tx, bound, seconds, answer)
         return answer
+
+    def _slow(self, tx: Transition, bound: Bound, seconds: float, answer: object) -> object:
+        """Report a handler that took too long. If these are canceled, what it answers does not count."""
+        canceled = self.cancel_slow and answer is not _FAILED
+        self.tracers.report(
+            "slow-handler",
+            handler=bound.name,
+            seconds=seconds,
+            limit=self.slow_after,
+            where=_where(bound.call),
+            transition=tx.id,
+            canceled=canceled,
+        )
+        if not canceled:
+            return answer
+        if inspect.iscoroutine(answer):
+            answer.close()
+        if bound.phase in NEGOTIATION:
+            return False
+        tx.accepted = False
+        tx.stopped_by = bound.name
+        return _FAILED
 
     def note_error(self, error: BaseException, **details: object) -> None:
         """Report an error that is about to become a state, unless a handler of Exception will see it."""
@@ -283,6 +369,8 @@ class Kernel:
         tx.accepted = False
         tx.error = error
         tx.stopped_by = bound.name
+        if bound.phase in NEGOTIATION:
+            self._note_veto(tx, bound, tx.plan.touched, repr(error))
         self.auto_failures += tx.mutation.auto
         if self.cache.exception in tx.mutation.called:
             # Nothing is prepended: an error in an error handler must not go round in circles.
@@ -291,3 +379,9 @@ class Kernel:
         self.note_error(error, handler=bound.name)
         args = {"error": error, "handler": bound.name}
         self.followups.append(Mutation(ADD, (self.cache.exception,), args, tx.source))
+
+
+def _where(call: Callable[..., object]) -> str:
+    """``file:line`` of the definition of a handler, or what it looks like when it has none."""
+    code = getattr(inspect.unwrap(call), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(call)

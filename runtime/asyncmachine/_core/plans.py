@@ -10,12 +10,13 @@ it is full it is emptied and counted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import cast
 
 from asyncmachine._core.mutation import ADD, HEALTH_STATES, KIND_NAMES, REMOVE, Kind
 from asyncmachine._core.relations import Resolver, Target, mask_of
 from asyncmachine.errors import UnknownState
-from asyncmachine.schema import EXCEPTION, Schema, iter_bits
+from asyncmachine.schema import EXCEPTION, Schema, iter_bits, snake_case
 
 __all__ = ["MAX_EDGES", "Node", "Plan", "PlanCache", "plan_cache"]
 
@@ -27,8 +28,8 @@ class Node:
 
     Attributes:
         edges: per kind of mutation, names as called -> plan.
-        inner: ``(kind, called indexes, banned mask)`` -> plan; apart, so that no name a caller may
-            give can be mistaken for such a key.
+        inner: per kind of mutation, called indexes -> plan; apart, so that no name a caller may
+            give can be mistaken for such a key. Partial plans are at ``(called indexes, banned mask)``.
         auto: plan of the auto mutation that follows when this node is entered; None when no auto
             state is eligible. ``auto_known`` tells whether it was computed.
     """
@@ -39,13 +40,13 @@ class Node:
         self.active = active
         self.mask = mask_of(active)
         self.edges: tuple[dict[object, Plan], dict[object, Plan], dict[object, Plan]] = ({}, {}, {})
-        self.inner: dict[object, Plan] = {}
+        self.inner: tuple[dict[object, Plan], dict[object, Plan], dict[object, Plan]] = ({}, {}, {})
         self.auto: Plan | None = None
         self.auto_known = False
 
     def forget(self) -> None:
         """Drop all plans. They are rebuilt when they are needed."""
-        for edges in (*self.edges, self.inner):
+        for edges in (*self.edges, *self.inner):
             edges.clear()
         self.auto, self.auto_known = None, False
 
@@ -59,11 +60,14 @@ class Plan:
         enters, exits: states whose handlers run, in order. A called active Multi state enters.
         touched: mask of enters and exits.
         involved: mask of all states active before or after: whose pair and self handlers run.
-        changed: whether any tick moves; then an auto mutation may follow, if ``may_auto``.
+        changed: whether any tick moves.
+        may_auto: whether an auto mutation may follow: some state is auto, and this is not one itself.
+        auto: it is the plan of an auto mutation.
     """
 
     __slots__ = (
         "accepted",
+        "auto",
         "called",
         "changed",
         "enters",
@@ -86,6 +90,7 @@ class Plan:
         self.node = target  # the node it leads to, if nobody vetoes
         self.target = target.active
         self.accepted = True
+        self.auto = False
         self.rejected: tuple[int, ...] = ()
         self.ticks: tuple[tuple[int, int], ...] = ()
         self.enters: tuple[int, ...] = ()
@@ -111,8 +116,19 @@ class PlanCache:
         self.flushes = 0
         self._nodes: dict[tuple[int, ...], Node] = {}
         self._holders: dict[Node, None] = {}  # nodes with plans
+        self._called: dict[tuple[object, ...], tuple[int, ...]] = {}  # what ``called`` has answered
         self._health = mask_of(i for n, i in schema.index.items() if n in HEALTH_STATES)
         self.exception = schema.index[EXCEPTION]
+
+    @cached_property
+    def snakes(self) -> dict[str, int]:
+        """Names of the states in snake_case, as in names of handlers, to their indexes."""
+        return {snake_case(n): i for n, i in self.schema.index.items()}
+
+    @cached_property
+    def id_prefix(self) -> str:
+        """What the default ids of the schema's machines begin with."""
+        return f"{snake_case(self.schema.name)}-"
 
     def node(self, active: tuple[int, ...]) -> Node:
         """The node of this configuration."""
@@ -139,20 +155,19 @@ class PlanCache:
 
     def plan_called(self, node: Node, kind: Kind, called: tuple[int, ...]) -> Plan:
         """The plan of a mutation of these indexes."""
-        key = (kind, called, 0)
-        plan = node.inner.get(key)
+        plan = node.inner[kind].get(called)
         if plan is None:
             plan = self.build(node, kind, called)
-            self._remember(node, node.inner, key, plan)
+            self._remember(node, node.inner[kind], called, plan)
         return plan
 
     def partial_plan(self, node: Node, called: tuple[int, ...], banned: int) -> Plan:
         """The plan of an auto mutation of which the states *banned* (a mask) were vetoed."""
-        key = (ADD, called, banned)
-        plan = node.inner.get(key)
+        key = (called, banned)
+        plan = node.inner[ADD].get(key)
         if plan is None:
             plan = self.build(node, ADD, called, auto=True, banned=banned)
-            self._remember(node, node.inner, key, plan)
+            self._remember(node, node.inner[ADD], key, plan)
         return plan
 
     def _remember(self, node: Node, edges: dict[object, Plan], key: object, plan: Plan) -> None:
@@ -174,6 +189,20 @@ class PlanCache:
 
     def called(self, states: Sequence[object]) -> tuple[int, ...]:
         """Indexes of the named states, flattened, without duplicates."""
+        key = tuple(states)
+        try:
+            known = self._called.get(key)
+        except TypeError:  # lists of names
+            return self._indexes(states)
+        if known is None:
+            known = self._indexes(states)
+            if all(type(s) is str for s in key):
+                if len(self._called) >= self.max_edges:
+                    self._called.clear()
+                self._called[key] = known
+        return known
+
+    def _indexes(self, states: Sequence[object]) -> tuple[int, ...]:
         found: dict[int, None] = {}
         index = self.schema.index
         for item in states:
@@ -201,6 +230,7 @@ class PlanCache:
     ) -> Plan:
         after = self.node(target.states)
         plan = Plan(kind, called, node, after)
+        plan.auto = auto
         plan.rejected = target.rejected
         again = self.schema.masks.multi & node.mask & after.mask
         again = again & mask_of(called) if kind != REMOVE else 0
@@ -211,7 +241,7 @@ class PlanCache:
         plan.touched = flips | again
         plan.changed = bool(plan.touched)
         health = kind == ADD and len(called) == 1 and self._health >> called[0] & 1
-        plan.may_auto = plan.changed and not auto and not health
+        plan.may_auto = plan.changed and not auto and not health and self.schema.masks.auto != 0
         return plan
 
     def auto_plan(self, node: Node) -> Plan | None:
@@ -228,7 +258,8 @@ class PlanCache:
 
     def describe(self, plan: Plan) -> str:
         """``[add] A B``, as in logs."""
-        return f"[{KIND_NAMES[plan.kind]}] {' '.join(self.schema.names[i] for i in plan.called)}"
+        auto = ":auto" if plan.auto else ""
+        return f"[{KIND_NAMES[plan.kind]}{auto}] {' '.join(self.schema.names[i] for i in plan.called)}"
 
 
 def _names(item: object, schema: Schema) -> Sequence[str]:

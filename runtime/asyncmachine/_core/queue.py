@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from asyncmachine._core.mutation import Mutation
 
 __all__ = ["MutationQueue"]
+
+
+_NOTHING: Final[deque[Mutation]] = deque(maxlen=0)
+"""What no queue holds before its first mutation: a deque takes 600 bytes, and most machines need none."""
 
 
 class MutationQueue:
@@ -21,8 +26,8 @@ class MutationQueue:
     __slots__ = ("_last", "_pending", "items", "limit", "tick")
 
     def __init__(self, limit: int) -> None:
-        self.items: deque[Mutation] = deque()
-        self._last: dict[int, Mutation] = {}  # state -> last appended mutation that calls it
+        self.items = _NOTHING
+        self._last: dict[int, Mutation]  # state -> last appended mutation that calls it; made with items
         self._pending = 0
         self.tick = 1
         self.limit = limit
@@ -32,6 +37,8 @@ class MutationQueue:
 
     def append(self, mutation: Mutation) -> None:
         """Add to the end and stamp the queue tick at which it will have been processed."""
+        if self.items is _NOTHING:
+            self._open()
         self._pending += 1
         mutation.tick = self._pending + self.tick
         self.items.append(mutation)
@@ -40,7 +47,12 @@ class MutationQueue:
 
     def prepend(self, mutation: Mutation) -> None:
         """Put first, without a tick."""
+        if self.items is _NOTHING:
+            self._open()
         self.items.appendleft(mutation)
+
+    def _open(self) -> None:
+        self.items, self._last = deque(), {}
 
     def pop(self) -> Mutation:
         """Take the first one out."""
@@ -58,20 +70,21 @@ class MutationQueue:
         Only argument-less mutations of no Multi state (*multi* is their mask) can repeat. Looking
         at the last one only means that add, remove, add ends active.
         """
-        if mutation.args or not mutation.called:
+        called = mutation.called
+        if mutation.args or not called or not self.items:
             return False
-        last = self._last.get(mutation.called[0])
-        if last is None or last.done or last.kind != mutation.kind or last.args or last.check:
+        last = self._last.get(called[0])
+        if last is None or last.kind != mutation.kind or last.done or last.args or last.check:
             return False
-        if set(last.called) != set(mutation.called):
+        if last.called != called and set(last.called) != set(called):
             return False
-        return all(self._last.get(i) is last and not multi >> i & 1 for i in mutation.called)
+        return all(self._last.get(i) is last and not multi >> i & 1 for i in called)
 
     def clear(self) -> list[Mutation]:
         """Drop everything; returns what was waiting."""
         dropped = list(self.items)
         self.tick += self._pending
-        self.items.clear()
-        self._last.clear()
         self._pending = 0
+        if dropped:
+            self._open()
         return dropped

@@ -53,11 +53,13 @@ class Scopes:
     __slots__ = ("_live", "mask")
 
     def __init__(self) -> None:
-        self._live: dict[int, Token] = {}
+        self._live: dict[int, Token] | None = None  # made with the first token: most machines need none
         self.mask = 0
 
     def token(self, state: int, tick: int) -> Token:
         """The token of *state* at its current *tick*; shared until it expires."""
+        if self._live is None:
+            self._live = {}
         token = self._live.get(state)
         if token is None:
             token = self._live[state] = Token(state, tick)
@@ -67,6 +69,8 @@ class Scopes:
     def expire(self, states: int) -> list[Token]:
         """Expire the tokens of these states (a mask). Returns those that had something attached."""
         expired: list[Token] = []
+        if self._live is None:
+            return expired
         for state in iter_bits(states & self.mask):
             token = self._live.pop(state)
             token.expired = True

@@ -14,6 +14,10 @@ _SILENT: Final = frozenset({"machine_init", "clock_moved", "machine_dispose", "r
 """Hooks that need no record of a transition."""
 
 
+_NO_HOOKS: Final[Mapping[str, tuple[Tracer, ...]]] = {}
+"""Of a machine without tracers."""
+
+
 class Tracers:
     """The tracers of one machine, in order of attachment.
 
@@ -32,7 +36,7 @@ class Tracers:
     def __init__(self, machine: Any, log: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._machine = machine
         self._log = log
-        self._hooks: dict[str, tuple[Tracer, ...]] = {}
+        self._hooks: Mapping[str, tuple[Tracer, ...]] = _NO_HOOKS
         self.items: tuple[Tracer, ...] = ()
         self.movers: tuple[Tracer, ...] = ()
         self.recording = False

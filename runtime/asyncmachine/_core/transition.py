@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from asyncmachine._core.mutation import KIND_NAMES, Mutation, Source
 
@@ -10,7 +10,31 @@ if TYPE_CHECKING:
     from asyncmachine._core.plans import Plan
     from asyncmachine.schema import Schema
 
-__all__ = ["Transition"]
+__all__ = ["Memory", "Stop", "Transition", "Undone"]
+
+
+class Stop(NamedTuple):
+    """A transition that a handler stopped. ``error`` tells what it raised, "" if it refused."""
+
+    plan: Plan
+    number: int
+    source: Source | None
+    handler: str
+    error: str
+
+
+class Undone(NamedTuple):
+    """A move that was rolled back, because this handler failed."""
+
+    plan: Plan
+    number: int
+    source: Source | None
+    handler: str
+
+
+Memory: TypeAlias = "Plan | tuple[Plan, int, Source | None] | Undone | None"
+"""What a machine remembers of the last move of a state: its plan; with the number and the source of the
+transition if there was a record of one. None: it has not moved, or was restored."""
 
 
 class Transition:
@@ -28,6 +52,7 @@ class Transition:
     """
 
     __slots__ = (
+        "_source",
         "accepted",
         "error",
         "machine_id",
@@ -53,6 +78,7 @@ class Transition:
         self.time_before: tuple[int, ...] = ()
         self.time_after: tuple[int, ...] = ()
         self.queue_len = 0
+        self._source: Source | None = None
 
     def _names(self, states: tuple[int, ...]) -> tuple[str, ...]:
         names = self.schema.names
@@ -66,7 +92,9 @@ class Transition:
     @property
     def source(self) -> Source:
         """How mutations made by its handlers name it."""
-        return Source(self.machine_id, self.id, self.mutation.tick)
+        if self._source is None:  # made once: a handler may make a thousand mutations
+            self._source = Source(self.machine_id, self.id, self.mutation.tick)
+        return self._source
 
     @property
     def kind(self) -> str:

@@ -40,6 +40,11 @@ class Wait:
         """Called by the shell after the drain in which the wait fired or failed."""
 
 
+_NONE: Final[dict[Wait, None]] = {}
+_NONE_BY_STATE: Final[dict[int, dict[Wait, None]]] = {}
+"""What no machine has before its first wait. Never changed: they spare most machines two dicts."""
+
+
 class Waits:
     """All pending waits of one machine.
 
@@ -53,24 +58,29 @@ class Waits:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._by_state: dict[int, dict[Wait, None]] = {}
-        self.queries: dict[Wait, None] = {}
+        self._by_state = _NONE_BY_STATE
+        self.queries = _NONE
         self.mask = 0
 
     def add(self, wait: Wait, ticks: Sequence[int]) -> None:
         """Register; fires at once when its condition already holds (never for args and queries)."""
         if wait.kind == QUERY:
+            if self.queries is _NONE:
+                self.queries = {}
             self.queries[wait] = None
         elif wait.kind != ARGS and self._holds(wait, ticks):
             self._fire(wait, TimeIndex(self._schema, tuple(ticks)))
         else:
+            if self._by_state is _NONE_BY_STATE:
+                self._by_state = {}
             for state in iter_bits(wait.mask):
                 self._by_state.setdefault(state, {})[wait] = None
             self.mask |= wait.mask
 
     def discard(self, wait: Wait) -> None:
         """Unsubscribe; harmless when it has fired."""
-        self.queries.pop(wait, None)
+        if wait.kind == QUERY:
+            self.queries.pop(wait, None)
         for state in iter_bits(wait.mask):
             waits = self._by_state.get(state)
             if waits is not None:
@@ -116,7 +126,7 @@ class Waits:
         """Fail every pending wait: the machine is disposed of, or the mirror is lost."""
         failed = {w: None for waits in self._by_state.values() for w in waits}
         failed |= self.queries
-        self._by_state, self.queries, self.mask = {}, {}, 0
+        self._by_state, self.queries, self.mask = _NONE_BY_STATE, _NONE, 0
         for wait in failed:
             wait.error = error
             wait.done = True
