@@ -73,6 +73,7 @@ class Session:
         self._rights = Rights(server.source.schema, "")
         self._dirty = False
         self._serving = False
+        self._leaving: tuple[int, str] | None = None  # close() was called out of a request
         self._next_push = 0.0
         self._outbox = Outbox(server.config.limits.unacked, server.config.payload_timeout)
         self._link: Link | None = None
@@ -160,8 +161,13 @@ class Session:
     def close(self, code: int = Code.OK, text: str = "") -> None:
         """End the session: BYE for code 0, else ERROR with this code. What is queued is sent first.
 
-        So is the last change of the clock, for the client to know how it ended.
+        So is the last change of the clock, for the client to know how it ended. Called out of a request
+        of this very client, e.g. by a handler, it takes effect once that request is answered; none of
+        the client's other requests is looked at any more.
         """
+        if self._serving:
+            self._leaving = self._leaving or (code, text)
+            return
         if self.open and self._dirty and (update := self._take_update()) is not None:
             self._conn.send(update)
         if self._link is not None:
@@ -175,6 +181,8 @@ class Session:
         for event in events:
             if self.closed is not None:
                 break
+            if self._leaving is not None and not isinstance(event, Closed):
+                continue
             if isinstance(event, Mutate):
                 self._mutate(event, now)
             elif isinstance(event, PayloadAck):
@@ -190,7 +198,10 @@ class Session:
             elif isinstance(event, Resync):
                 self._conn.send(self._snapshot())
         self._serving = False
-        if self._dirty:
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            self.close(*leaving)
+        elif self._dirty:
             self._schedule_push(now)
 
     def before_send(self, now: float) -> None:

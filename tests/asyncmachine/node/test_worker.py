@@ -67,3 +67,31 @@ def test_its_public_port_is_on_loopback() -> None:
     settings = WorkerSettings(worker="w", kind="k", run_dir="/nowhere", host="192.0.2.1")
     with pytest.raises(NodeError, match="tickets travel in the clear"):
         Worker(settings)
+
+
+async def test_a_client_that_gives_its_lease_back_is_answered(worker: Any) -> None:
+    async with worker(str) as living, living.linked() as talk:
+        mirror = talk.link._rpc.machine
+        assert (await mirror.remove("Provided")).executed
+        assert mirror.is_inactive("Provided")
+        await talk.ended.wait()
+        assert talk.link.dismissed
+        await living.mirror.when("Idle")
+        assert living.worker.client is None
+
+
+async def test_who_gave_the_lease_back_is_out_before_the_next_is_let_in(worker: Any) -> None:
+    seen: list[int] = []
+    async with worker(str) as living, living.linked() as talk:
+        register = living.worker.tickets.register
+
+        def watched(*args: Any, **options: Any) -> None:
+            seen.append(len(living.worker._public.sessions))
+            register(*args, **options)
+
+        living.worker.tickets.register = watched
+        talk.link._rpc.machine.remove_nowait("Provided")
+        await living.mirror.when("Idle")
+        assert await living.lease("next") is not None
+        await talk.ended.wait()
+    assert seen == [0]
