@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from asyncmachine._core.effects import Effect, FireWait
+from asyncmachine._core.handlers import NO_CALLS
 from asyncmachine._core.mutation import ADD, CURRENT, NO_ARGS, REMOVE, Kind, Mutation, Source
 from asyncmachine._core.phases import Kernel
 from asyncmachine._core.plans import Plan
@@ -48,6 +49,7 @@ class Engine(Kernel):
         self.settle: Callable[[Mutation], Awaitable[Result]] | None = None
         self.draining = False
         self.fast = True  # nobody listens to every transition, and none is running
+        self.listening = False  # something looks at every transition
         self.pair = 0  # states with pair handlers
 
     # -- mutations -----------------------------------------------------------------------------
@@ -73,7 +75,7 @@ class Engine(Kernel):
             plan = None
         if plan is None:
             plan = self.cache.plan(node, kind, states)
-        if plan.touched & self.watch or plan.involved & self.pair:
+        if (plan.touched & self.watch or plan.involved & self.pair) and self._matters(plan):
             return self._start_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
@@ -90,6 +92,12 @@ class Engine(Kernel):
         if plan.changed and self.tracers.movers:
             self.tracers.emit("clock_moved")
         return EXECUTED
+
+    def _matters(self, plan: Plan) -> bool:
+        """Whether a handler, a wait or a scope takes part in a plan which touches what is watched."""
+        if plan.accepted and self.handlers.calls(plan) is not NO_CALLS:
+            return True
+        return bool(plan.touched & (self.waits.mask | self.scopes.mask))
 
     def mutate_from(
         self, source: Source, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any]
@@ -154,8 +162,20 @@ class Engine(Kernel):
         if source is None and (running := CURRENT.get()) is not None:
             source = running.source
         mutation = Mutation(plan.kind, plan.called, args, source)
-        self.queue.tick = mutation.tick = self.queue.tick + 1
-        self._drain(mutation, plan)
+        queue = self.queue
+        queue.tick = mutation.tick = queue.tick + 1
+        self.draining = True
+        self.fast = False
+        self.auto_failures = 0
+        try:
+            mutation.result = self.run(mutation, plan)
+            mutation.done = True
+            if self.followups:
+                self._prepend_followups()
+            if queue.items:
+                self._work()
+        finally:
+            self._rest()
         return mutation.result
 
     def _may_overflow(self, kind: Kind, called: tuple[int, ...]) -> bool:
@@ -166,43 +186,51 @@ class Engine(Kernel):
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _drain(self, mutation: Mutation | None = None, plan: Plan | None = None) -> None:
-        """Execute *mutation* by its *plan*, then all that is queued."""
-        queue = self.queue
+    def _drain(self) -> None:
+        """Execute all that is queued."""
         self.draining = True
         self.fast = False
         self.auto_failures = 0
         try:
-            while True:
-                if mutation is None or plan is None:
-                    if not queue.items or self.disposed:
-                        break
-                    mutation = queue.pop()
-                    plan = self._plan(mutation)
-                    if plan is None:
-                        continue
-                result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
-                try:
-                    result = self.run(mutation, plan, len(queue.items))
-                finally:
-                    if mutation.waiters:
-                        self.effects += map(FireWait, mutation.finish(result))
-                    else:
-                        mutation.result, mutation.done = result, True
-                    if self.followups:
-                        self._prepend_followups()
-                mutation = None
+            self._work()
         finally:
-            self.draining = False
+            self._rest()
+
+    def _work(self) -> None:
+        queue = self.queue
+        while queue.items and not self.disposed:
+            mutation = queue.pop()
+            plan = self._plan(mutation)
+            if plan is None:
+                continue
+            result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
+            try:
+                result = self.run(mutation, plan, len(queue.items))
+            finally:
+                if mutation.waiters:
+                    self.effects += map(FireWait, mutation.finish(result))
+                else:
+                    mutation.result, mutation.done = result, True
+                if self.followups:
+                    self._prepend_followups()
+
+    def _rest(self) -> None:
+        """Be idle again, and hand over what the drain has left to do."""
+        self.draining = False
+        if self.followups:
+            self._prepend_followups()
+        if self.listening or self.watch != self.handlers.touch:
             self.refresh()
-            if self.tracers.recording:
-                self.tracers.emit("queue_end")
-            if self.moved:
-                self.moved = False
-                if self.tracers.movers:
-                    self.tracers.emit("clock_moved")
-            if self.effects:
-                self.flush()
+        else:
+            self.fast = not self.queue.items
+        if self.tracers.recording:
+            self.tracers.emit("queue_end")
+        if self.moved:
+            self.moved = False
+            if self.tracers.movers:
+                self.tracers.emit("clock_moved")
+        if self.effects:
+            self.flush()
 
     def _plan(self, mutation: Mutation) -> Plan | None:
         """Resolve the next mutation. An auto mutation may have become pointless: None."""
@@ -230,14 +258,10 @@ class Engine(Kernel):
         """Recompute who watches."""
         self.pair = self.handlers.pair
         self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
-        self.fast = not (
-            self.draining
-            or self.disposed
-            or self.tracers.recording
-            or self.handlers.has_any
-            or self.waits.queries
-            or self.queue.items
+        self.listening = bool(
+            self.tracers.recording or self.disposed or self.handlers.has_any or self.waits.queries
         )
+        self.fast = not (self.listening or self.draining or self.queue.items)
 
     # -- watching ------------------------------------------------------------------------------
 
@@ -249,7 +273,7 @@ class Engine(Kernel):
         self.waits.add(wait, self.ticks)
         self.watch |= wait.mask
         if wait.query is not None:
-            self.fast = False
+            self.fast, self.listening = False, True
 
     def discard_wait(self, wait: Wait) -> None:
         """Unsubscribe."""

@@ -143,10 +143,11 @@ class Kernel:
             ticks[i] += step
             moves[i] = move
         self.node = plan.node
-        if plan.changed:
+        if touched := plan.touched:
             self.moved = True
-            self._expire(plan.touched)
-            self._fire(plan, plan.touched, mutation.args)
+            if touched & self.watch or self.waits.queries:
+                self._expire(touched)
+                self._fire(plan, touched, mutation.args)
         if plan.may_auto:
             self._follow_auto()
 
@@ -221,7 +222,8 @@ class Kernel:
             ticks[i] += step
             moves[i] = move
         self.node = plan.node
-        self._expire(plan.touched)
+        if plan.touched & self.scopes.mask:
+            self._expire(plan.touched)
         if self.tracers.recording:
             tx.time_after = tuple(ticks)
             self.tracers.emit("transition_finals", tx)
@@ -236,14 +238,14 @@ class Kernel:
             for bound in calls.any_state:
                 if not self._finish(tx, bound):
                     break
-        if touched:
+        if touched & self.waits.mask or self.waits.queries:
             self._fire(plan, touched, tx.mutation.args if tx.accepted else None)
         return tx.accepted
 
     def _fire(self, plan: Plan, touched: int, args: Mapping[str, Any] | None) -> None:
         """Fire the waits that hold now that *touched* have moved; those for args unless it failed."""
         waits = self.waits
-        if touched & waits.mask or waits.queries:
+        if touched:
             self.effects += map(FireWait, waits.changed(touched, self.ticks))
         if args is not None and plan.touched & waits.mask:
             self.effects += map(FireWait, waits.called(plan.enters, args, self.ticks))
@@ -321,7 +323,7 @@ class Kernel:
 
     def _call(self, tx: Transition, bound: Bound) -> object:
         """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
-        event = self._event(tx, bound)
+        event: Event[Any] = Event(bound.name, self.owner, tx, tx.mutation.args, bound.spec)
         traced = self.tracers.recording
         if traced:
             self.tracers.emit("handler_start", tx, bound.name)
