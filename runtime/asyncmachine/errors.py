@@ -9,6 +9,9 @@
     ├── BindError              a handlers object that does not fit its schema
     ├── ArgsError              args of a mutation that do not fit their declaration
     ├── MachineDisposed        the machine was disposed of while, or before, it was asked
+    ├── SnapshotError          a snapshot that is malformed, or does not fit the machine
+    ├── WrongThread            from_thread was used in the machine's own thread, or without its loop
+    ├── GaveUp                 a request was repeated in vain
     ├── RpcError
     │   ├── ProtocolError      the peer broke the protocol; the connection is closed
     │   ├── NotConnected       there is no session; nothing was sent
@@ -45,6 +48,7 @@ __all__ = [
     "BindError",
     "DeliveryError",
     "Denied",
+    "GaveUp",
     "LaunchError",
     "MachineDisposed",
     "NoWorker",
@@ -58,11 +62,13 @@ __all__ = [
     "RpcError",
     "SchemaError",
     "SchemaMismatch",
+    "SnapshotError",
     "UnknownState",
     "WorkError",
     "WorkFailed",
     "WorkTimeout",
     "WorkerLost",
+    "WrongThread",
     "did_you_mean",
 ]
 
@@ -120,6 +126,31 @@ class MachineDisposed(AsyncMachineError):
     def __init__(self, machine_id: str) -> None:
         self.machine_id = machine_id
         super().__init__(f"machine {machine_id} is disposed")
+
+
+class SnapshotError(AsyncMachineError):
+    """A snapshot that is malformed, or a machine that cannot be restored from it."""
+
+
+class WrongThread(AsyncMachineError):
+    """``machine.from_thread`` in the thread of the machine itself, or on one that is not running."""
+
+
+class GaveUp(AsyncMachineError):
+    """A mutation was asked for again and again, and was not executed.
+
+    Attributes:
+        what: the call. ``reason``: why it is not repeated once more.
+        tries: how often it was made, in ``elapsed`` seconds.
+        last: the last answer: a canceled ``Result``, or an error; None when there was none.
+    """
+
+    def __init__(self, what: str, reason: str, tries: int, elapsed: float, last: object) -> None:
+        self.what, self.reason, self.tries, self.elapsed, self.last = what, reason, tries, elapsed, last
+        kind = f"{type(last).__name__}: " if isinstance(last, Exception) else ""
+        often = "once" if tries == 1 else f"{tries} times"
+        answer = "no answer" if last is None else f"last answer {kind}{last}"
+        super().__init__(f"{what} was tried {often} in {elapsed:.3g} s, {answer}; gave up: {reason}")
 
 
 class RpcError(AsyncMachineError):

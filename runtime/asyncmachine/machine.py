@@ -19,11 +19,16 @@ from typing import Any, Self
 
 from asyncmachine._core.engine import Engine
 from asyncmachine._core.mutation import ADD, REMOVE, SET, Mutation, Source
+from asyncmachine._core.snapshot import RESTORED, Snapshot, restore
 from asyncmachine._core.waits import ACTIVE
+from asyncmachine._local import LocalView
 from asyncmachine._perform import Performer, TaskOwner
+from asyncmachine._threads import FromThread, poster
 from asyncmachine.api import CANCELED, Result, States, Tracer
+from asyncmachine.errors import MachineDisposed, WrongThread
 from asyncmachine.schema import EXCEPTION, Schema, snake_case
-from asyncmachine.views import Pending, View
+from asyncmachine.views import Pending
+from asyncmachine.watchdog import SHARED, Guard, SlowHandlers
 
 __all__ = ["Machine"]
 
@@ -37,7 +42,7 @@ def _log_report(kind: str, details: Mapping[str, Any]) -> None:
     _log.log(level, "%s %s", kind, text, exc_info=error if isinstance(error, BaseException) else None)
 
 
-class Machine(View):
+class Machine(LocalView):
     """A machine in this process. Implements ``MachineApi``.
 
     It belongs to the thread that made it. Mutations are plain calls: the queue is drained before
@@ -49,33 +54,72 @@ class Machine(View):
         handlers: objects with methods named after states, see ``asyncmachine._core.handlers``.
         id: default: the schema's name in snake_case and six random hex digits.
         queue_limit: mutations over it are canceled.
+        parent: a machine of the same thread; when it is disposed of, so is this one.
+        slow: what to do about plain handlers that take long; default: report those over 100 ms.
 
     Raises:
         BindError: a handlers object does not fit the schema.
+        MachineDisposed: the parent is gone.
     """
 
     def __init__(
-        self, schema: Schema, *handlers: object, id: str | None = None, queue_limit: int | None = None
+        self,
+        schema: Schema,
+        *handlers: object,
+        id: str | None = None,
+        queue_limit: int | None = None,
+        parent: Machine | None = None,
+        slow: SlowHandlers | None = None,
     ) -> None:
         machine_id = id or f"{snake_case(schema.name)}-{secrets.token_hex(3)}"
         engine = Engine(schema, machine_id, self, time.perf_counter, _log_report)
         super().__init__(engine)
-        self._engine = engine
         self._mutate = engine.mutate
         self._performer = Performer(schema, self.add_error)
         engine.perform = self._performer.perform
         engine.settle = self._settle
         if queue_limit is not None:
             engine.queue.limit = queue_limit
+        if slow is not None:
+            engine.slow_after, engine.cancel_slow = slow.timeout, slow.policy == "cancel"
+            self._deadline = slow.deadline
         for item in handlers:
             engine.bind(item)
+        if parent is not None:
+            parent.adopt(self)
+            self.parent = parent
+
+    parent: Machine | None = None
+    """The machine whose disposal ends this one."""
+
+    # Most machines have none of these, so they cost nothing until they are set.
+    _children: dict[Machine, None] | None = None
+    _deadline: float | None = None
+    _guard: Guard | None = None
+    _from_thread: FromThread | None = None
 
     # -- life ----------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         self._owner = TaskOwner()
         self._performer.tasks = await self._owner.__aenter__()
+        if not self.disposed:
+            self._from_thread = FromThread(self)
+            if self._deadline is not None:
+                self._guard = self._watch(self._deadline)
         return self
+
+    def _watch(self, deadline: float) -> Guard:
+        engine = self._engine
+        guard = Guard(
+            self.id,
+            deadline,
+            poster(),
+            describe=lambda: repr(engine.current) if engine.current is not None else "no transition",
+            recovered=lambda seconds: engine.tracers.report("blocked", seconds=seconds, limit=deadline),
+        )
+        SHARED.watch(guard)
+        return guard
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -84,15 +128,64 @@ class Machine(View):
         return await self._owner.__aexit__(kind, error, trace)
 
     def dispose(self) -> None:
-        """End the machine: Start is removed, tasks are cancelled, waits fail. Idempotent."""
+        """End the machine: Start is removed, children end, tasks are cancelled, waits fail. Idempotent."""
         if self.disposed:
             return
         if "Start" in self._index:
             self.remove("Start")
+        children, self._children = self._children, None
+        for child in reversed(children or {}):
+            child.dispose()
+        if self.parent is not None and self.parent._children is not None:
+            self.parent._children.pop(self, None)
+        if self._guard is not None:
+            SHARED.unwatch(self._guard)
+        if self._from_thread is not None:
+            self._from_thread.close()
         self._engine.dispose()
         self._performer.cancel_all()
         self._performer.tasks = None
         self._wake_disposed()
+
+    def adopt(self, child: Machine) -> None:
+        """Dispose of *child* with this machine, children made last first. See ``parent``.
+
+        Raises:
+            MachineDisposed: this machine is gone.
+        """
+        if self.disposed:
+            raise MachineDisposed(self.id)
+        if self._children is None:
+            self._children = {}
+        self._children[child] = None
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from *snapshot*; then ``MachineRestored`` is added, if the schema has it.
+
+        Only the clock is restored. No handler runs for what is active again, except by the mutation
+        of ``MachineRestored``: start there what the active states need.
+
+        Raises:
+            MachineDisposed: this machine is gone.
+            SchemaMismatch: the snapshot is of another schema.
+            SnapshotError: this machine has been used, or the snapshot contradicts its relations.
+        """
+        restore(self._engine, snapshot)
+        if RESTORED in self._index:
+            self.add(RESTORED)
+
+    @property
+    def from_thread(self) -> FromThread:
+        """Mutations for other threads: ``machine.from_thread.add("Foo")`` waits for its result.
+
+        Raises:
+            WrongThread: the machine is not running: this works within ``async with machine:``.
+        """
+        if self._from_thread is None:
+            raise WrongThread(
+                f"machine {self.id} has no event loop for from_thread; use `async with machine:`"
+            )
+        return self._from_thread
 
     # -- mutations -----------------------------------------------------------------------------
 
@@ -131,7 +224,7 @@ class Machine(View):
 
     def add_from(self, source: Source, kind: int, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
         """Mutate on behalf of a transition of another machine: 0 add, 1 remove, 2 set."""
-        return self._mutate((ADD, REMOVE, SET)[kind], states, args, source)
+        return self._engine.mutate_from(source, (ADD, REMOVE, SET)[kind], states, args)
 
     def can_add(self, *states: States, **args: Any) -> Result:
         """What :meth:`add` would answer, without doing it: relations and negotiation handlers."""
@@ -169,20 +262,3 @@ class Machine(View):
     def untrace(self, tracer: Tracer) -> None:
         """Detach a tracer; harmless when it is not attached."""
         self._engine.untrace(tracer)
-
-    # -- queue ---------------------------------------------------------------------------------
-
-    @property
-    def queue_tick(self) -> int:
-        """Appended mutations processed so far, plus one."""
-        return self._engine.queue.tick
-
-    @property
-    def queue_len(self) -> int:
-        """Mutations waiting."""
-        return len(self._engine.queue)
-
-    @property
-    def draining(self) -> bool:
-        """Whether a transition is running: mutations made now are queued."""
-        return self._engine.draining

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -355,10 +357,88 @@ def test_what_a_tracer_mutates_is_queued() -> None:
     assert rig.active == "A B"
 
 
-def test_slow_handlers_are_reported_with_their_seconds() -> None:
-    def slow(event: Any) -> None:
+SLOW = {
+    "seconds": 0.25,
+    "limit": 0.1,
+    "transition": "test/1",
+    "canceled": False,
+}
+
+
+def slow_rig(*slow: str, cancel: bool = False, **behave: Callable[[Any], object]) -> Rig:
+    """Handlers named in *slow* accept, after a quarter of a second."""
+
+    def sleepy(event: Any) -> None:
         rig.now += 0.25
 
-    rig = Rig(AB, a_state=slow, b_state=accept)
-    rig.engine.mutate(ADD, ("A", "B"))
-    assert rig.log == [("slow-handler", {"handler": "a_state", "seconds": 0.25, "limit": 0.1})]
+    rig = Rig({**AB, "Auto": State(auto=True)}, **dict.fromkeys(slow, sleepy), **behave)
+    rig.engine.cancel_slow = cancel
+    return rig
+
+
+def test_slow_handlers_are_reported_with_what_is_known() -> None:
+    rig = slow_rig("a_state", b_state=accept)
+    assert rig.engine.mutate(ADD, ("A", "B")) == EXECUTED
+    ((kind, details),) = rig.log
+    where = details["where"]
+    assert (kind, details) == ("slow-handler", {"handler": "a_state", "where": where, **SLOW})
+    file, _, line = where.rpartition(":")
+    assert file == __file__
+    assert Path(file).read_text("utf-8").splitlines()[int(line) - 1].strip().startswith("def handler(")
+
+
+def test_a_slow_negotiation_handler_can_be_a_veto() -> None:
+    rig = slow_rig("a_enter", cancel=True, a_state=accept)
+    assert rig.engine.mutate(ADD, ("A", "B")) == CANCELED
+    assert (rig.ran, rig.active) == (["a_enter"], "")
+    assert [details["canceled"] for _, details in rig.log] == [True]
+
+
+def test_a_slow_guard_leaves_its_auto_state_out() -> None:
+    rig = slow_rig("auto_enter", cancel=True)
+    assert rig.engine.mutate(ADD, ("A",)) == EXECUTED
+    assert rig.active == "A"
+
+
+def test_a_slow_final_handler_can_be_rolled_back_without_exception() -> None:
+    rig = slow_rig("b_state", cancel=True, a_state=accept, c_state=accept)
+    assert rig.engine.mutate(ADD, ("A", "B", "C")) == CANCELED
+    assert (rig.ran, rig.active) == (["a_state", "b_state"], "A")
+    assert (rig.tick("B"), rig.tick("C"), rig.tick("Exception")) == (2, 2, 0)
+
+
+def test_a_slow_handler_that_fails_is_a_failure() -> None:
+    def both(event: Any) -> None:
+        rig.now += 1
+        raise ValueError("late")
+
+    rig = slow_rig(cancel=True, a_state=both)
+    assert rig.engine.mutate(ADD, ("A",)) == CANCELED
+    assert rig.active.split()[-1] == "Exception"
+    assert ("slow-handler", False) in [(kind, details.get("canceled")) for kind, details in rig.log]
+
+
+def test_the_coroutine_of_a_slow_handler_is_closed() -> None:
+    ran: list[str] = []
+
+    async def work() -> None:
+        ran.append("work")
+
+    def late(event: Any) -> object:
+        rig.now += 1
+        return work()
+
+    rig = slow_rig(cancel=True, a_state=late)
+    assert rig.engine.mutate(ADD, ("A",)) == CANCELED
+    assert (rig.effects, ran) == ([], [])
+
+
+def test_a_handler_without_source_is_reported_by_its_looks() -> None:
+    rig = slow_rig()
+
+    def late(event: Any, seconds: float) -> None:
+        rig.now += seconds
+
+    rig.engine.bind(SimpleNamespace(a_state=partial(late, seconds=1)))
+    rig.engine.mutate(ADD, ("A",))
+    assert rig.log[0][1]["where"].startswith("functools.partial(")
