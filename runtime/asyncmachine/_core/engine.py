@@ -27,6 +27,10 @@ __all__ = ["QUEUE_LIMIT", "Engine"]
 QUEUE_LIMIT = 1000
 
 
+def _ignore(effects: list[Effect]) -> None:
+    """What an engine without a shell does."""
+
+
 class Engine(Kernel):
     """One machine without its event loop.
 
@@ -34,6 +38,8 @@ class Engine(Kernel):
         perform: called after each drain that left effects.
         settle: makes an awaitable of a queued mutation.
     """
+
+    __slots__ = ("draining", "fast", "listening", "pair", "perform", "queue", "settle")
 
     def __init__(
         self,
@@ -45,7 +51,7 @@ class Engine(Kernel):
     ) -> None:
         super().__init__(schema, machine_id, owner, clock, log)
         self.queue = MutationQueue(QUEUE_LIMIT)
-        self.perform: Callable[[list[Effect]], None] = lambda effects: None
+        self.perform: Callable[[list[Effect]], None] = _ignore
         self.settle: Callable[[Mutation], Awaitable[Result]] | None = None
         self.draining = False
         self.fast = True  # nobody listens to every transition, and none is running
@@ -75,8 +81,10 @@ class Engine(Kernel):
             plan = None
         if plan is None:
             plan = self.cache.plan(node, kind, states)
-        if (plan.touched & self.watch or plan.involved & self.pair) and self._matters(plan):
-            return self._start_now(plan, args, source)
+        if plan.touched & self.watch or plan.involved & self.pair:
+            calls = self.handlers.known.get(plan) or self.handlers.calls(plan)
+            if calls is not NO_CALLS or plan.touched & (self.waits.mask | self.scopes.mask):
+                return self._start_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -92,12 +100,6 @@ class Engine(Kernel):
         if plan.changed and self.tracers.movers:
             self.tracers.emit("clock_moved")
         return EXECUTED
-
-    def _matters(self, plan: Plan) -> bool:
-        """Whether a handler, a wait or a scope takes part in a plan which touches what is watched."""
-        if plan.accepted and self.handlers.calls(plan) is not NO_CALLS:
-            return True
-        return bool(plan.touched & (self.waits.mask | self.scopes.mask))
 
     def mutate_from(
         self, source: Source, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any]

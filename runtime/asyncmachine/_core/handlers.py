@@ -54,6 +54,9 @@ class Calls:
 NO_CALLS: Final = Calls((), (), ())
 """Of every plan that runs no handler."""
 
+_NOTHING_KNOWN: Final[dict[Plan, Calls]] = {}
+"""What a machine without handlers has instead of a dict of its own. Never changed."""
+
 
 def _is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
@@ -68,15 +71,16 @@ class Handlers:
         touch: mask of states with enter, exit, state or end handlers.
         pair: mask of states with pair or self handlers.
         has_any: whether an ``any_*`` handler is bound.
+        known: what :meth:`calls` has answered since the last bind.
     """
 
-    __slots__ = ("_objects", "_plans", "_schema", "_table", "has_any", "pair", "touch")
+    __slots__ = ("_objects", "_schema", "_table", "has_any", "known", "pair", "touch")
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._objects: tuple[tuple[object, list[tuple[tuple[str, int, int], Bound]]], ...] = ()
-        self._table: dict[tuple[str, int, int], list[Bound]]  # made with _plans
-        self._plans: dict[Plan, Calls] | None = None  # None while nothing is bound
+        self._table: dict[tuple[str, int, int], list[Bound]]  # made by the first bind
+        self.known = _NOTHING_KNOWN
         self.touch = self.pair = 0
         self.has_any = False
 
@@ -124,19 +128,19 @@ class Handlers:
 
     def calls(self, plan: Plan) -> Calls:
         """The handlers of this plan, remembered until the next bind."""
-        if self._plans is None:
-            return NO_CALLS
-        calls = self._plans.get(plan)
+        calls = self.known.get(plan)
         if calls is None:
-            if len(self._plans) >= 4096:  # plans of a flushed cache must not pile up here
-                self._plans.clear()
+            if not self._objects or not plan.accepted:
+                return NO_CALLS
+            if len(self.known) >= 4096:  # plans of a flushed cache must not pile up here
+                self.known.clear()
             get = self._table.get
             finals = [b for i in plan.exits for b in get((END, i, i), ())]
             finals += [b for i in plan.enters for b in get((STATE, i, i), ())]
             calls = Calls(tuple(self._negotiation(plan)), tuple(finals), tuple(get((STATE, ANY, ANY), ())))
             if calls == NO_CALLS:
                 calls = NO_CALLS
-            self._plans[plan] = calls
+            self.known[plan] = calls
         return calls
 
     def _negotiation(self, plan: Plan) -> Iterator[Bound]:
@@ -158,7 +162,7 @@ class Handlers:
         yield from get((ENTER, ANY, ANY), ())
 
     def _rebuild(self) -> None:
-        self._table, self._plans = {}, {}
+        self._table, self.known = {}, {}
         self.touch = self.pair = 0
         self.has_any = False
         for _, found in self._objects:
