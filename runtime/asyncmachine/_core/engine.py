@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from asyncmachine._core.effects import Effect, FireWait
 from asyncmachine._core.handlers import NO_CALLS
@@ -25,6 +25,8 @@ from asyncmachine.schema import Schema
 __all__ = ["QUEUE_LIMIT", "Engine"]
 
 QUEUE_LIMIT = 1000
+
+_current: Final = CURRENT.get
 
 
 def _ignore(effects: list[Effect]) -> None:
@@ -143,7 +145,7 @@ class Engine(Kernel):
         queue = self.queue
         if self.draining and len(queue.items) >= queue.limit and not self._may_overflow(kind, called):
             return CANCELED
-        if source is None and (running := CURRENT.get()) is not None:
+        if source is None and (running := _current()) is not None:
             source = running.source
         mutation = Mutation(kind, called, args, source)
         if self.draining:
@@ -161,7 +163,7 @@ class Engine(Kernel):
 
     def _start_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
         """Like ``_submit`` on an idle machine without tracers: nothing needs to be queued."""
-        if source is None and (running := CURRENT.get()) is not None:
+        if source is None and (running := _current()) is not None:
             source = running.source
         mutation = Mutation(plan.kind, plan.called, args, source)
         queue = self.queue
