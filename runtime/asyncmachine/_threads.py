@@ -108,7 +108,11 @@ class FromThread:
             )
         future: Future[Result] = Future()
         # In a context of the machine's own thread: anyio keeps there which event loop it is.
-        run = partial(self._context.copy().run, self._run, future, call, CURRENT.get())
+        context, running = self._context.copy(), CURRENT.get()
+
+        def run() -> None:
+            context.run(self._run, future, call, running)
+
         with self._lock:
             if self._post is None:
                 raise MachineDisposed(machine)
