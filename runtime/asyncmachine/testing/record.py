@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from asyncmachine.api import MachineApi, Tracer
 from asyncmachine.schema import EXCEPTION, snake_case
@@ -246,7 +246,7 @@ class Recorder(Tracer):
             lines = [line for line in difflib.ndiff(wanted, got) if not line.startswith("?")]
             self._fail(f"{what} of {self.machine.id} is not what was expected", lines)
 
-    def _fail(self, text: str, lines: Iterable[str]) -> None:
+    def _fail(self, text: str, lines: Iterable[str]) -> NoReturn:
         __tracebackhide__ = True
         told = "\n".join(f"  {line}".rstrip() for line in lines)
         raise AssertionError(

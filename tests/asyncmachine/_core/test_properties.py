@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,46 +15,13 @@ from asyncmachine._core.plans import PlanCache
 from asyncmachine._core.waits import ACTIVE, INACTIVE, QUERY, TICK, Wait
 from asyncmachine.api import Result, Tracer
 from asyncmachine.schema import Schema, State, iter_bits
+from asyncmachine.testing.strategies import Step, definitions, scripts
 
 RUNS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@st.composite
-def schemas(draw: st.DrawFn, *, multi: bool = True) -> dict[str, State]:
-    """Up to seven states. Require and After point backwards in a drawn order, so there are no cycles."""
-    names = [f"S{i}" for i in range(draw(st.integers(2, 7)))]
-    order = draw(st.permutations(names))
-    before = {name: order[: order.index(name)] for name in names}
-
-    def some(pool: list[str]) -> tuple[str, ...]:
-        every = 2 ** len(pool) - 1
-        mask = draw(st.integers(0, every)) & draw(st.integers(0, every))  # about a quarter of them
-        return tuple(name for i, name in enumerate(pool) if mask >> i & 1)
-
-    states: dict[str, State] = {}
-    for name in names:
-        require = some(before[name])
-        states[name] = State(
-            auto=draw(st.integers(0, 4)) == 0,
-            multi=multi and draw(st.integers(0, 4)) == 0,
-            require=require,
-            add=some(names),
-            remove=tuple(r for r in some(names) if r not in require),
-            after=some(before[name]),
-        )
-    return states
-
-
-@dataclass(frozen=True)
-class Step:
-    kind: Kind
-    states: tuple[int, ...]
-
-
-KINDS: st.SearchStrategy[Literal[0, 1, 2]] = st.sampled_from([ADD, ADD, REMOVE, SET])
-SCRIPTS = st.lists(
-    st.builds(Step, KINDS, st.lists(st.integers(0, 7), min_size=1, max_size=3).map(tuple)), max_size=12
-)
+SCRIPTS = scripts()
+KINDS: dict[str, Kind] = {"add": ADD, "remove": REMOVE, "set": SET}
 Answers = Mapping[tuple[str, str], str]
 ANSWERS = st.dictionaries(
     st.tuples(
@@ -97,14 +63,13 @@ def attach(engine: Engine, answers: Answers, ran: list[str]) -> None:
     engine.bind(SimpleNamespace(**bound))
 
 
+def mutate(engine: Engine, step: Step) -> Result:
+    return engine.mutate(KINDS[step.kind], step.called(engine.schema))
+
+
 def play(engine: Engine, script: list[Step]) -> list[tuple[Result, tuple[int, ...]]]:
     """The result and the clock after each step."""
-    names = engine.schema.names
-    trace: list[tuple[Result, tuple[int, ...]]] = []
-    for step in script:
-        result = engine.mutate(step.kind, tuple(names[i % len(names)] for i in step.states))
-        trace.append((result, tuple(engine.ticks)))
-    return trace
+    return [(mutate(engine, step), tuple(engine.ticks)) for step in script]
 
 
 def check_invariants(engine: Engine) -> None:
@@ -117,7 +82,7 @@ def check_invariants(engine: Engine) -> None:
 
 
 @RUNS
-@given(schemas(), SCRIPTS, ANSWERS)
+@given(definitions(), SCRIPTS, ANSWERS)
 def test_relations_hold_and_ticks_grow_after_every_transition(
     states: dict[str, State], script: list[Step], answers: Answers
 ) -> None:
@@ -141,7 +106,7 @@ def test_relations_hold_and_ticks_grow_after_every_transition(
 
 
 @RUNS
-@given(schemas(), SCRIPTS)
+@given(definitions(), SCRIPTS)
 def test_an_accepted_mutation_did_what_it_says(states: dict[str, State], script: list[Step]) -> None:
     class Watch(Tracer):
         def transition_end(self, machine: Any, transition: Any) -> None:
@@ -159,7 +124,7 @@ def test_an_accepted_mutation_did_what_it_says(states: dict[str, State], script:
 
 
 @RUNS
-@given(schemas(), SCRIPTS, ANSWERS)
+@given(definitions(), SCRIPTS, ANSWERS)
 def test_the_plan_cache_changes_nothing(
     states: dict[str, State], script: list[Step], answers: Answers
 ) -> None:
@@ -181,7 +146,7 @@ class Recording(Tracer):
 
 
 @RUNS
-@given(schemas(), SCRIPTS, ANSWERS)
+@given(definitions(), SCRIPTS, ANSWERS)
 def test_the_fast_path_is_the_slow_path(
     states: dict[str, State], script: list[Step], answers: Answers
 ) -> None:
@@ -198,7 +163,7 @@ def test_the_fast_path_is_the_slow_path(
 
 
 @RUNS
-@given(schemas(), SCRIPTS, st.integers(1, 6))
+@given(definitions(), SCRIPTS, st.integers(1, 6))
 def test_unrelated_states_may_be_declared_anywhere(
     states: dict[str, State], script: list[Step], place: int
 ) -> None:
@@ -207,8 +172,9 @@ def test_unrelated_states_may_be_declared_anywhere(
     plain, mixed = make(states), make(spread)
     names = plain.schema.names
     for step in script:
-        called = tuple(names[i % len(names)] for i in step.states)
-        assert plain.mutate(step.kind, called) == mixed.mutate(step.kind, called)
+        called = tuple(names[i % len(names)] for i in step.places)
+        kind = KINDS[step.kind]
+        assert plain.mutate(kind, called) == mixed.mutate(kind, called)
         for name in names:
             tick = mixed.ticks[mixed.schema.position(name)]
             assert tick == plain.ticks[plain.schema.position(name)]
@@ -221,15 +187,15 @@ def test_without_relations_the_order_of_declaration_does_not_matter(
 ) -> None:
     engines = [make({n: State(multi=n == "S1") for n in names}) for names in (sorted(order), order)]
     for step in script:
-        called = tuple(f"S{i % 6}" for i in step.states)
-        results = [engine.mutate(step.kind, called) for engine in engines]
+        called = tuple(f"S{i % 6}" for i in step.places)
+        results = [engine.mutate(KINDS[step.kind], called) for engine in engines]
         clocks = [dict(zip(e.schema.names, e.ticks, strict=True)) for e in engines]
         assert results[0] == results[1]
         assert clocks[0] == clocks[1]
 
 
 @RUNS
-@given(schemas(), SCRIPTS)
+@given(definitions(), SCRIPTS)
 def test_the_same_script_gives_the_same_trace(states: dict[str, State], script: list[Step]) -> None:
     assert play(make(states), script) == play(make(states), script)
 
@@ -238,7 +204,7 @@ WAITS = st.lists(st.tuples(st.sampled_from([ACTIVE, INACTIVE, TICK, QUERY]), st.
 
 
 @RUNS
-@given(schemas(), SCRIPTS, ANSWERS, WAITS)
+@given(definitions(), SCRIPTS, ANSWERS, WAITS)
 def test_waits_fire_exactly_when_they_hold_and_none_outlives_the_machine(
     states: dict[str, State], script: list[Step], answers: Answers, kinds: list[tuple[int, int]]
 ) -> None:
@@ -279,16 +245,15 @@ def test_waits_fire_exactly_when_they_hold_and_none_outlives_the_machine(
 
 
 @RUNS
-@given(schemas(), SCRIPTS, st.integers(0, 7))
+@given(definitions(), SCRIPTS, st.integers(0, 7))
 def test_a_token_expires_exactly_when_the_tick_of_its_state_moves(
     states: dict[str, State], script: list[Step], place: int
 ) -> None:
     engine = make(states)
     state = place % len(engine.schema)
-    names = engine.schema.names
     for step in script:
         token, before = engine.token(state), engine.ticks[state]
-        engine.mutate(step.kind, tuple(names[i % len(names)] for i in step.states))
+        mutate(engine, step)
         assert token.expired == (engine.ticks[state] != before)
     engine.dispose()
     assert engine.token(state).expired
