@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from asyncmachine._core.effects import Effect
 from asyncmachine._core.engine import Engine
 from asyncmachine._core.mutation import ADD, REMOVE, SET, Mutation, Source
+from asyncmachine._core.plans import plan_cache
 from asyncmachine._core.snapshot import RESTORED, Snapshot, restore
 from asyncmachine._core.waits import ACTIVE
 from asyncmachine._local import LocalView
@@ -26,7 +28,7 @@ from asyncmachine._perform import Performer, TaskOwner
 from asyncmachine._threads import FromThread, poster
 from asyncmachine.api import CANCELED, Result, States, Tracer
 from asyncmachine.errors import MachineDisposed, WrongThread
-from asyncmachine.schema import EXCEPTION, Schema, snake_case
+from asyncmachine.schema import EXCEPTION, Schema
 from asyncmachine.views import Pending
 from asyncmachine.watchdog import SHARED, Guard, SlowHandlers
 
@@ -71,12 +73,10 @@ class Machine(LocalView):
         parent: Machine | None = None,
         slow: SlowHandlers | None = None,
     ) -> None:
-        machine_id = id or f"{snake_case(schema.name)}-{secrets.token_hex(3)}"
+        machine_id = id or plan_cache(schema).id_prefix + secrets.token_hex(3)
         engine = Engine(schema, machine_id, self, time.perf_counter, _log_report)
         super().__init__(engine)
-        self._mutate = engine.mutate
-        self._performer = Performer(schema, self.add_error)
-        engine.perform = self._performer.perform
+        engine.perform = self._perform
         engine.settle = self._settle
         if queue_limit is not None:
             engine.queue.limit = queue_limit
@@ -94,6 +94,7 @@ class Machine(LocalView):
 
     # Most machines have none of these, so they cost nothing until they are set.
     _children: dict[Machine, None] | None = None
+    _performer: Performer | None = None
     _deadline: float | None = None
     _guard: Guard | None = None
     _from_thread: FromThread | None = None
@@ -102,12 +103,19 @@ class Machine(LocalView):
 
     async def __aenter__(self) -> Self:
         self._owner = TaskOwner()
+        if self._performer is None:
+            self._performer = Performer(self.schema, self.add_error)
         self._performer.tasks = await self._owner.__aenter__()
         if not self.disposed:
             self._from_thread = FromThread(self)
             if self._deadline is not None:
                 self._guard = self._watch(self._deadline)
         return self
+
+    def _perform(self, effects: list[Effect]) -> None:
+        if self._performer is None:
+            self._performer = Performer(self.schema, self.add_error)
+        self._performer.perform(effects)
 
     def _watch(self, deadline: float) -> Guard:
         engine = self._engine
@@ -143,8 +151,9 @@ class Machine(LocalView):
         if self._from_thread is not None:
             self._from_thread.close()
         self._engine.dispose()
-        self._performer.cancel_all()
-        self._performer.tasks = None
+        if self._performer is not None:
+            self._performer.cancel_all()
+            self._performer.tasks = None
         self._wake_disposed()
 
     def adopt(self, child: Machine) -> None:
@@ -191,24 +200,23 @@ class Machine(LocalView):
 
     def add(self, *states: States, **args: Any) -> Result:
         """Activate *states*, and what they imply."""
-        return self._mutate(ADD, states, args)
+        return self._engine.mutate(ADD, states, args)
 
     def remove(self, *states: States, **args: Any) -> Result:
         """Deactivate *states*, and what requires them."""
-        return self._mutate(REMOVE, states, args)
+        return self._engine.mutate(REMOVE, states, args)
 
     def set(self, *states: States, **args: Any) -> Result:
         """Make *states*, and what they imply, the only active ones."""
-        return self._mutate(SET, states, args)
+        return self._engine.mutate(SET, states, args)
 
     def toggle(self, *states: States, **args: Any) -> Result:
         """Remove *states* if all of them are active, else add them."""
-        names = self._engine.cache.called(states) if len(states) != 1 or type(states[0]) is not str else None
-        if names is None:
-            active = self.is_active(states[0])  # type: ignore[arg-type]
-        else:
-            active = all(self._ticks[i] & 1 for i in names)
-        return self._mutate(REMOVE if active else ADD, states, args)
+        engine, ticks = self._engine, self._ticks
+        for i in engine.cache.called(states):
+            if not ticks[i] & 1:
+                return engine.mutate(ADD, states, args)
+        return engine.mutate(REMOVE, states, args)
 
     def add_error(self, error: BaseException, state: str = EXCEPTION, **args: Any) -> Result:
         """Activate *state* and Exception, with *error* among the args.
@@ -220,7 +228,7 @@ class Machine(LocalView):
             return CANCELED
         states = (state,) if state == EXCEPTION else (state, EXCEPTION)
         self._engine.note_error(error, state=state)
-        return self._mutate(ADD, states, {**args, "error": error})
+        return self._engine.mutate(ADD, states, {**args, "error": error})
 
     def add_from(self, source: Source, kind: int, states: tuple[str, ...], args: Mapping[str, Any]) -> Result:
         """Mutate on behalf of a transition of another machine: 0 add, 1 remove, 2 set."""
