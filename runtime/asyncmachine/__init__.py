@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from asyncmachine._lazy import lazy
 
 if TYPE_CHECKING:
+    from asyncmachine._core.snapshot import Snapshot
     from asyncmachine.api import CANCELED, EXECUTED, MachineApi, Result, TimeIndex, Tracer
     from asyncmachine.cli.pools import function_pool
     from asyncmachine.machine import Machine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from asyncmachine.node.launchers.process import ProcessLauncher
     from asyncmachine.node.supervisor import Supervisor
     from asyncmachine.schema import Schema, State
+    from asyncmachine.watchdog import SlowHandlers
 
 __all__ = [
     "CANCELED",
@@ -32,6 +34,8 @@ __all__ = [
     "ProcessLauncher",
     "Result",
     "Schema",
+    "SlowHandlers",
+    "Snapshot",
     "State",
     "Supervisor",
     "TimeIndex",
@@ -54,6 +58,8 @@ __getattr__, __dir__ = lazy(
         "ProcessLauncher": "asyncmachine.node.launchers.process",
         "Result": "asyncmachine.api",
         "Schema": "asyncmachine.schema",
+        "SlowHandlers": "asyncmachine.watchdog",
+        "Snapshot": "asyncmachine._core.snapshot",
         "State": "asyncmachine.schema",
         "Supervisor": "asyncmachine.node.supervisor",
         "TimeIndex": "asyncmachine.api",
