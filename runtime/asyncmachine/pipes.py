@@ -272,7 +272,7 @@ def _mutate(target: Machine, kind: Kind, states: tuple[str, ...], cause: _Cause)
     elif cause.origin is not None:
         target.add_from(cause.origin, kind, states, cause.args)
     else:
-        target._mutate(kind, states, cause.args)
+        (target.add, target.remove, target.set)[kind](*states, **cause.args)
 
 
 class _StatePipe(Pipe):
