@@ -119,6 +119,7 @@ class Supervisor(SupervisorHandlers):
         self._alarm: anyio.CancelScope | None = None
         self._failure: Exception | None = None
         self._reconciling = False
+        self._looked = 0.0  # when reconcile() last decided
         self._empty = anyio.Event()
         self._empty.set()
 
@@ -203,7 +204,8 @@ class Supervisor(SupervisorHandlers):
     async def _keep_time(self) -> None:
         while True:
             now = anyio.current_time()
-            due = [next_deadline(self.view, self.config, now), self.desk.leases.next_deadline()]
+            # Seen from the last decision: what fell due since then is still to be decided.
+            due = [next_deadline(self.view, self.config, self._looked), self.desk.leases.next_deadline()]
             soonest = min((t for t in due if t is not None), default=float("inf"))
             with anyio.CancelScope(deadline=max(soonest, now + 0.01)) as self._alarm:
                 await anyio.sleep_forever()
@@ -217,7 +219,7 @@ class Supervisor(SupervisorHandlers):
             return
         self._reconciling = True
         try:
-            now = anyio.current_time()
+            now = self._looked = anyio.current_time()
             self._look(now)
             while actions := plan(self.view, self.config, now):
                 for action in actions:
@@ -261,8 +263,9 @@ class Supervisor(SupervisorHandlers):
     def _ready(self, member: PoolMember, now: float) -> None:
         launched = self.view.workers[member.id].launched
         self.view = replace(self.view, restarts=self.view.restarts.succeeded(launched))
-        self.machine.add(ss.WorkerReady)
-        self.machine.remove(ss.WorkerReady)
+        self._event(ss.WorkerReady)
+        if not self.view.broken and self.machine.is_active(ss.ErrPool):  # a launch had failed
+            self.machine.remove([ss.ErrPool, ss.Exception])
 
     def _act(self, action: Action, now: float) -> None:
         match action:
