@@ -1,13 +1,14 @@
-"""A worker that lives in this process, and the two who talk to it."""
+"""A worker that lives in this process, and the two who talk to it; a pool of such workers."""
 
 from __future__ import annotations
 
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -16,9 +17,12 @@ from anyio.abc import TaskStatus
 from amstates.worker import WORKER_SCHEMA
 from asyncmachine.node.args import Answer, WorkResult, encode_value
 from asyncmachine.node.bootstrap import WorkerAddress, receive_address
+from asyncmachine.node.config import PoolConfig, WorkerSpec
 from asyncmachine.node.dispatch import Job
 from asyncmachine.node.function_worker import FunctionWorker
+from asyncmachine.node.launchers.base import Exit, Reason
 from asyncmachine.node.link import WorkerLink
+from asyncmachine.node.supervisor import Supervisor
 from asyncmachine.node.worker import WorkerSettings
 from asyncmachine.rpc.acl import ticket_digest
 from asyncmachine.rpc.client import Client, unix
@@ -121,3 +125,135 @@ def run_dir() -> Iterator[str]:
 def worker(run_dir: str) -> Any:
     """A context manager: a worker with this function; see :class:`Living`."""
     return lambda function, **options: living(function, run_dir, **options)
+
+
+async def echo(value: Any) -> Any:
+    return value
+
+
+class Hand:
+    """The handle of a worker that lives in this process."""
+
+    def __init__(self, spec: WorkerSpec, pid: int) -> None:
+        self.id = spec.worker
+        self.spec = spec
+        self.pid = pid
+        self.here, self.there = socket.socketpair()
+        self.asked = 0  # how often it was asked to end
+        self.killed = False
+        self.worker: FunctionWorker | None = None
+        self._scope = anyio.CancelScope()
+        self._exit: Exit | None = None
+        self._gone = anyio.Event()
+
+    @property
+    def boot(self) -> socket.socket:
+        return self.here
+
+    async def live(self, life: Callable[[Hand], Awaitable[int]]) -> None:
+        code: int | None = None
+        try:
+            with self._scope:
+                code = await life(self)
+        finally:
+            self.there.close()
+            with anyio.CancelScope(shield=True):  # its end of the channel closes before it is reaped
+                for _ in range(3):
+                    await anyio.lowlevel.checkpoint()
+            if code is None:
+                self._exit = Exit(reason=Reason.SIGNALLED, signal=9, detail="was ended by SIGKILL")
+            else:
+                detail = f"exited with code {code}"
+                self._exit = Exit(reason=Reason.EXITED, code=code, detail=detail, output=b"its last words\n")
+            self._gone.set()
+
+    @property
+    def gone(self) -> bool:
+        return self._gone.is_set()
+
+    def settings(self) -> WorkerSettings:
+        argv = self.spec.argv
+        options = dict(zip(argv[1::2], argv[2::2], strict=True))
+        return WorkerSettings(
+            worker=options["--id"],
+            kind=options["--kind"],
+            run_dir=options["--run-dir"],
+            drain=float(options["--drain"]),
+            heartbeat=float(options["--heartbeat"]),
+        )
+
+    async def exited(self) -> Exit:
+        await self._gone.wait()
+        assert self._exit is not None
+        return self._exit
+
+    def terminate(self) -> None:
+        self.asked += 1
+        if self.worker is not None and self.worker.machine.is_inactive("SuperConnected"):
+            self.worker.orphaned()  # else it hears of it from its supervisor
+
+    def kill(self) -> None:
+        """The end of a process: nothing is said any more, its sockets close."""
+        self.killed = self.killed or not self._gone.is_set()
+        self._scope.cancel()
+
+
+class InProcess:
+    """A launcher of workers that live in this process.
+
+    Attributes:
+        life: what a worker does until it exits with the code that this returns; :meth:`serve` by default.
+        error: raised instead of starting a worker.
+        hands: of all workers ever started, by id.
+    """
+
+    name = "in process"
+
+    def __init__(self, function: Callable[[Any], Any] = echo) -> None:
+        self.function = function
+        self.make: Callable[[WorkerSettings], FunctionWorker] = lambda s: FunctionWorker(s, self.function)
+        self.life: Callable[[Hand], Awaitable[int]] = self.serve
+        self.error: Exception | None = None
+        self.hands: dict[str, Hand] = {}
+
+    async def serve(self, hand: Hand) -> int:
+        hand.worker = self.make(hand.settings())
+        await hand.worker.run(hand.there)
+        return 0
+
+    async def start(self, spec: WorkerSpec) -> Hand:
+        await anyio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        hand = self.hands[spec.worker] = Hand(spec, 1000 + len(self.hands))
+        self._tasks.start_soon(partial(hand.live, self.life))
+        return hand
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self._tasks.cancel_scope.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def pooled(launcher: InProcess, **config: Any) -> AsyncIterator[Supervisor]:
+    defaults = {"min": 1, "max": 3, "warm": 0, "grace": 0.5, "drain": 2.0, "backoff_base": 0.001}
+    with anyio.fail_after(20):
+        spec = WorkerSpec(kind=KIND, argv=("worker",))
+        async with Supervisor(launcher, spec, config=PoolConfig(**{**defaults, **config})) as supervisor:
+            yield supervisor
+
+
+@pytest.fixture
+def launcher() -> Any:
+    """The class of launchers whose workers live in this process; see :class:`InProcess`."""
+    return InProcess
+
+
+@pytest.fixture
+def pool() -> Any:
+    """A context manager: a supervisor on this launcher, with these settings of its pool."""
+    return pooled
