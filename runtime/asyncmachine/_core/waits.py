@@ -154,10 +154,7 @@ class Waits:
         if wait.kind == TICK:
             return ticks[wait.mask.bit_length() - 1] >= wait.tick
         wanted = 1 if wait.kind == ACTIVE else 0
-        for state in iter_bits(wait.mask):  # not all(): a generator costs more than it asks
-            if ticks[state] & 1 != wanted:
-                return False
-        return True
+        return all(ticks[state] & 1 == wanted for state in iter_bits(wait.mask))
 
     def _fire(self, wait: Wait, time: TimeIndex) -> None:
         self.discard(wait)
