@@ -153,14 +153,8 @@ class NodeClient(ClientHandlers):
             reconnect=False,
             config=RpcConfig(connect_timeout=self.config.address_timeout),
         )
-        ended = anyio.Event()
-
-        async def session() -> None:
-            await client.run()
-            ended.set()
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(session)
+            tasks.start_soon(client.run)
             try:
                 with anyio.fail_after(self.config.address_timeout):
                     await client.ready()
@@ -173,7 +167,7 @@ class NodeClient(ClientHandlers):
             self.machine.add(ss.SuperConnected)
             self.machine.add(ss.SuperReady)
             try:
-                await ended.wait()
+                await client.machine.when_disposed()
             finally:
                 self._super = None
                 client.stop()

@@ -56,17 +56,11 @@ class WorkerLink:
         Raises:
             RpcError: the worker could not be reached or refused.
         """
-        ended = anyio.Event()
-
-        async def session() -> None:
-            await self._rpc.run()
-            ended.set()
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(session)
+            tasks.start_soon(self._rpc.run)
             await self._rpc.ready()
             task_status.started()
-            await ended.wait()
+            await self._rpc.machine.when_disposed()
 
     def send(self, job: Job, deadline: float | None) -> bool:
         """Delegate a job. Its answer comes through ``on_result``. False: no session, nothing was sent."""

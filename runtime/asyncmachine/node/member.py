@@ -128,20 +128,14 @@ class PoolMember:
             reconnect=False,
             config=RpcConfig(heartbeat=self._config.heartbeat),
         )
-        ended = anyio.Event()
-
-        async def session() -> None:
-            await client.run()
-            ended.set()
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(session)
+            tasks.start_soon(client.run)
             try:
                 mirror = await client.ready()
                 mirror.trace(_Watch(lambda: self._changed(self)))
                 self.mirror = mirror
                 self._changed(self)
-                await ended.wait()
+                await mirror.when_disposed()
             finally:
                 self.mirror = None
                 client.stop()
