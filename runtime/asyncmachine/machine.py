@@ -141,8 +141,8 @@ class Machine(LocalView):
             return
         if "Start" in self._index:
             self.remove("Start")
-        children, self._children = self._children, None
-        for child in reversed(children or {}):
+        while self._children:  # one that ends may still leave another one behind
+            child, _ = self._children.popitem()
             child.dispose()
         if self.parent is not None and self.parent._children is not None:
             self.parent._children.pop(self, None)

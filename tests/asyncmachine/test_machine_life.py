@@ -93,6 +93,15 @@ def test_a_child_may_dispose_of_its_parent_while_it_is_disposed_of() -> None:
     assert other.disposed
 
 
+def test_a_child_that_is_made_while_another_ends_goes_too() -> None:
+    late: list[Machine] = []
+    parent = Machine(SCHEMA)
+    handlers = SimpleNamespace(start_end=lambda event: late.append(Machine(SCHEMA, parent=parent)))
+    Machine(SCHEMA, handlers, parent=parent).add("Start")
+    parent.dispose()
+    assert [m.disposed for m in late] == [True]
+
+
 def test_a_machine_that_is_gone_adopts_nobody() -> None:
     parent = Machine(SCHEMA, id="parent")
     parent.dispose()

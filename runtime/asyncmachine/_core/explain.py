@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from asyncmachine._core.mutation import ADD, REMOVE, SET, Source
+from asyncmachine._core.mutation import ADD, REMOVE, Source
 from asyncmachine._core.phases import Kernel
 from asyncmachine._core.plans import Plan
 from asyncmachine._core.relations import Resolver
@@ -209,9 +209,7 @@ def _how(resolver: Resolver, plan: Plan, state: int) -> tuple[How, int]:
             return "removed", by
         if by := resolver.masks.require[state] & ~after:
             return "unmet", by
-        # What is left was blocked by a state that has gone itself, or was left out of a set.
-        by = 0 if plan.kind == SET else resolver.removers[state] & plan.involved
-        return ("removed", by) if by else ("left-out", 0)
+        return "left-out", 0  # of a set: nothing else ends a state that neither is removed nor lacks anything
     if state in plan.called:
         return ("auto" if plan.auto else "called"), 0
     by = 0

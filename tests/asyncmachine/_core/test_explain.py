@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from asyncmachine._core.engine import Engine
 from asyncmachine._core.explain import Cause, Explanation, explain
 from asyncmachine._core.mutation import ADD, REMOVE, SET, Kind, Source
 from asyncmachine.api import CANCELED, EXECUTED, Tracer
 from asyncmachine.schema import Schema, State
+from asyncmachine.testing.strategies import Step, definitions, scripts
 
 
 class Watching(Tracer):
@@ -141,21 +143,6 @@ def test_left_out_of_a_set(watched: bool) -> None:
     assert str(m.why("A")).splitlines()[1].startswith("  last move: not among what was set, by [set] B")
 
 
-def test_removed_by_one_that_is_gone_itself(watched: bool) -> None:
-    states = {
-        "A": State(add=("B",)),
-        "B": State(remove=("C",), add=("D",)),
-        "C": State(),
-        "D": State(remove=("B",)),
-    }
-    m = Subject(states, watched=watched)
-    m.did(ADD, "C")
-    m.did(ADD, "A")
-    for name in "ABCD":
-        why = m.why(name)
-        assert (why.cause is None) == (why.tick == 0)
-
-
 def test_a_veto_is_remembered_until_the_state_moves() -> None:
     class Careful:
         willing = False
@@ -264,3 +251,33 @@ def test_memory_is_one_entry_per_state() -> None:
     assert m.engine.vetoes == {}
     cause = m.why("Idle").cause
     assert cause == Cause(how="called", mutation="[remove] Idle")
+
+
+KINDS: dict[str, Kind] = {"add": ADD, "remove": REMOVE, "set": SET}
+
+
+@given(definitions(), scripts())
+def test_every_state_of_every_schema_is_explained(states: dict[str, State], script: list[Step]) -> None:
+    plain, recorded = Subject(states), Subject(states, watched=True)
+    for step in script:
+        for m in (plain, recorded):
+            m.did(KINDS[step.kind], *step.called(m.schema))
+    for name in plain.schema.names:
+        why, seen = plain.why(name), recorded.why(name)
+        assert why.veto is seen.veto is None
+        assert (why.cause is None) == (why.tick == 0)
+        if why.cause is not None and seen.cause is not None:
+            assert (why.cause.how, why.cause.by) == (seen.cause.how, seen.cause.by)
+            assert why.cause.mutation == seen.cause.mutation
+            assert why.cause.how in (MADE if why.active else ENDED)
+            assert bool(why.cause.by) == (why.cause.how in ("implied", "removed", "unmet"))
+            if why.cause.how == "left-out":
+                assert why.cause.mutation.startswith("[set]")
+        if not why.active:
+            assert why.addable == bool(plain.engine.check(ADD, (name,), {}))
+            assert bool(why.missing or why.removed_by or why.conflicts) >= (not why.addable)
+        assert str(why).startswith(f"{name} is {'active' if why.active else 'inactive'}, tick {why.tick}")
+
+
+MADE = ("called", "auto", "implied")
+ENDED = ("called", "removed", "unmet", "left-out")
