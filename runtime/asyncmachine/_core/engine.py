@@ -85,8 +85,10 @@ class Engine(Kernel):
             plan = self.cache.plan(node, kind, states)
         if plan.touched & self.watch or plan.involved & self.pair:
             calls = self.handlers.known.get(plan) or self.handlers.calls(plan)
-            if calls is not NO_CALLS or plan.touched & (self.waits.mask | self.scopes.mask):
+            if calls is not NO_CALLS:
                 return self._start_now(plan, args, source)
+            if plan.touched & (self.waits.mask | self.scopes.mask):
+                return self._move_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -181,6 +183,21 @@ class Engine(Kernel):
         finally:
             self._rest()
         return mutation.result
+
+    def _move_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
+        """Like ``_start_now``, for waits and scopes only: no code of the user runs before the end."""
+        if source is None and (running := _current()) is not None:
+            source = running.source
+        self.queue.tick += 1
+        self.number += 1
+        self.auto_failures = 0
+        self._move(plan, args, source)
+        if self.followups:
+            self._prepend_followups()
+            self._drain()
+        else:
+            self._rest()
+        return EXECUTED
 
     def _may_overflow(self, kind: Kind, called: tuple[int, ...]) -> bool:
         """A full queue still takes what brings an error in, or takes it away."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
 from asyncmachine._core.event import Event
 from asyncmachine._core.handlers import ENTER, NEGOTIATION, NO_CALLS, PAIR, STATE, Bound, Calls, Handlers
-from asyncmachine._core.mutation import ADD, CURRENT, Mutation
+from asyncmachine._core.mutation import ADD, CURRENT, Mutation, Source
 from asyncmachine._core.plans import Node, Plan, plan_cache
 from asyncmachine._core.relations import mask_of
 from asyncmachine._core.scopes import Scopes, Token
@@ -146,7 +146,7 @@ class Kernel:
             if not plan.accepted:
                 return CANCELED
             if not mutation.check:
-                self._move(plan, mutation)
+                self._move(plan, mutation.args, mutation.source)
             return EXECUTED
         tx = Transition(number, self.machine_id, self.schema, mutation, plan)
         outer, self.current = self.current, tx
@@ -170,10 +170,10 @@ class Kernel:
             self.current = outer
         return EXECUTED if tx.accepted else CANCELED
 
-    def _move(self, plan: Plan, mutation: Mutation) -> None:
+    def _move(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> None:
         """Apply a plan without handlers and tracers."""
         ticks, moves = self.ticks, self.moves
-        move = (plan, self.number, mutation.source)
+        move = (plan, self.number, source)
         for i, step in plan.ticks:
             ticks[i] += step
             moves[i] = move
@@ -182,7 +182,7 @@ class Kernel:
             self.moved = True
             if touched & self.watch or self.waits.queries:
                 self._expire(touched)
-                self._fire(plan, touched, mutation.args)
+                self._fire(plan, touched, args)
         if plan.may_auto:
             self._follow_auto()
 

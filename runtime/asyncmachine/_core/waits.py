@@ -157,6 +157,7 @@ class Waits:
         return all(ticks[state] & 1 == wanted for state in iter_bits(wait.mask))
 
     def _fire(self, wait: Wait, time: TimeIndex) -> None:
-        self.discard(wait)
+        if self.mask or self.queries:  # else it was never added
+            self.discard(wait)
         wait.time = time
         wait.done = True
