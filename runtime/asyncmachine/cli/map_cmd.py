@@ -31,6 +31,7 @@ from rich.progress import (
 )
 
 from asyncmachine._perform import TaskOwner
+from asyncmachine.cli.mistake import Mistake
 from asyncmachine.cli.pools import check_target, fixed_size, function_pool, load_path
 from asyncmachine.errors import AsyncMachineError, WorkError
 from asyncmachine.node.client import NodeClient, parse_address
@@ -108,7 +109,7 @@ def map_command(
             parse_address(supervisor)
         values = _inputs(inputs, options["globs"], options["from_stdin"], options["as_json"])
     except (AsyncMachineError, ValueError) as error:
-        raise click.UsageError(str(error)) from None
+        raise Mistake(str(error)) from None
     if not values:
         raise click.UsageError("no inputs; give some as arguments, with --glob or with --stdin")
     count = min(workers or os.cpu_count() or 1, len(values))

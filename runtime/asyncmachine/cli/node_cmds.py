@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from asyncmachine.cli.mistake import Mistake
 from asyncmachine.cli.pools import check_target, function_pool, load_path
 from asyncmachine.cli.worker import main as run_worker
 from asyncmachine.errors import AsyncMachineError
@@ -50,7 +51,7 @@ def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, wa
         check_target(target)
         config = PoolConfig(min=minimum, max=maximum, warm=warm)
     except (AsyncMachineError, ValueError) as error:
-        raise click.UsageError(str(error)) from None
+        raise Mistake(str(error)) from None
     raise SystemExit(anyio.run(partial(_supervise, target, host, port, config)))
 
 
@@ -98,7 +99,7 @@ def status(address: str, kind: str) -> None:
     try:
         parse_address(address)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise Mistake(str(error)) from None
     try:
         found = anyio.run(partial(_ask, address, kind))
     except (AsyncMachineError, OSError) as error:
