@@ -9,7 +9,8 @@ from typing import assert_type
 
 import anyio
 
-from asyncmachine.api import MachineApi, Mutable, Readable, Result, TimeIndex, Waitable
+from asyncmachine import SlowHandlers, Snapshot
+from asyncmachine.api import MachineApi, Mutable, Readable, Result, TimeIndex, Tracer, Waitable
 from asyncmachine.machine import Machine
 from asyncmachine.schema import Schema, State
 from asyncmachine.views import Pending
@@ -37,6 +38,17 @@ async def mutates_and_waits(machine: Machine) -> None:
         assert_type(entered, Machine)
 
 
+def looks_behind(machine: Machine) -> None:
+    assert_type(machine.explain("A").missing, tuple[str, ...])
+    assert_type(machine.snapshot(), Snapshot)
+    assert_type(Snapshot.from_dict({"ticks": []}), Snapshot)
+    assert_type(machine.from_thread.add("A", ["B"], number=1), Result)
+    assert_type(machine.breakpoint(["A"], hook=print), Tracer)
+    assert_type(machine.inspect("A"), str)
+    child = Machine(machine.schema, parent=machine, slow=SlowHandlers(policy="cancel", deadline=10))
+    assert_type(child.parent, Machine | None)
+
+
 def refuses(machine: Machine, schema: Schema) -> None:
     machine.add(1)  # expect-type-error
     machine.when("A", 2)  # expect-type-error
@@ -45,6 +57,10 @@ def refuses(machine: Machine, schema: Schema) -> None:
     machine.add_error("text")  # expect-type-error
     machine.trace(object())  # expect-type-error
     Machine("schema")  # expect-type-error
+    SlowHandlers(policy="abort")  # expect-type-error
+    SlowHandlers(0.1)  # expect-type-error
+    machine.restore({"ticks": []})  # expect-type-error
+    machine.explain(["A"])  # expect-type-error
     State(multi="yes")  # expect-type-error
     State("A")  # expect-type-error
     schema.allowed("role", "write")  # expect-type-error
