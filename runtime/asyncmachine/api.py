@@ -50,11 +50,14 @@ class Result:
     result returns it at once.
     """
 
-    __slots__ = ("_settle", "tick")
+    __slots__ = ("_settle", "_subject", "tick")
 
-    def __init__(self, tick: int, settle: Callable[[], Awaitable[Result]] | None = None) -> None:
+    def __init__(
+        self, tick: int, settle: Callable[..., Awaitable[Result]] | None = None, *subject: object
+    ) -> None:
         self.tick = tick
         self._settle = settle
+        self._subject = subject  # what settle is called with
 
     @property
     def executed(self) -> bool:
@@ -87,7 +90,7 @@ class Result:
 
     def __await__(self) -> Generator[Any, Any, Result]:
         if self._settle is not None:
-            return (yield from self._settle().__await__())
+            return (yield from self._settle(*self._subject).__await__())
         return self
 
 

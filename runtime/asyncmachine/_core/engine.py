@@ -7,7 +7,6 @@ plan, an update of the ticks and one more on the queue tick. Everything else goe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from asyncmachine._core.effects import Effect, FireWait
@@ -144,13 +143,13 @@ class Engine(Kernel):
         called = self.cache.called(states)
         if self.disposed:
             return CANCELED
-        queue = self.queue
-        if self.draining and len(queue.items) >= queue.limit and not self._may_overflow(kind, called):
+        queue, draining = self.queue, self.draining
+        if draining and len(queue.items) >= queue.limit and not self._may_overflow(kind, called):
             return CANCELED
         if source is None and (running := _current()) is not None:
             source = running.source
         mutation = Mutation(kind, called, args, source)
-        if self.draining:
+        if draining:
             if kind == REMOVE and not queue.items and not mask_of(called) & self.node.mask:
                 return EXECUTED  # nothing to remove, and nothing waits that could add it
             if queue.repeats_last(mutation, self.schema.masks.multi):
@@ -159,7 +158,7 @@ class Engine(Kernel):
         if self.tracers.recording:
             self.tracers.emit("mutation_queued", mutation)
         if self.draining:
-            return Result(mutation.tick, partial(self.settle, mutation) if self.settle else None)
+            return Result(mutation.tick, self.settle, mutation)
         self._drain()
         return mutation.result
 
@@ -174,7 +173,7 @@ class Engine(Kernel):
         self.fast = False
         self.auto_failures = 0
         try:
-            mutation.result = self.run(mutation, plan)
+            mutation.result = result = self.run(mutation, plan)
             mutation.done = True
             if self.followups:
                 self._prepend_followups()
@@ -182,7 +181,7 @@ class Engine(Kernel):
                 self._work()
         finally:
             self._rest()
-        return mutation.result
+        return result
 
     def _move_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
         """Like ``_start_now``, for waits and scopes only: no code of the user runs before the end."""
@@ -221,9 +220,13 @@ class Engine(Kernel):
         queue = self.queue
         while queue.items and not self.disposed:
             mutation = queue.pop()
-            plan = self._plan(mutation)
+            plan = None if mutation.auto else self.node.inner[mutation.kind].get(mutation.called)
             if plan is None:
-                continue
+                plan = self._plan(mutation)
+                if plan is None:
+                    continue
+            if mutation.tick:
+                self.auto_failures = 0
             result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
             try:
                 result = self.run(mutation, plan, len(queue.items))
@@ -242,10 +245,10 @@ class Engine(Kernel):
             self._prepend_followups()
         if self.listening or self.watch != self.handlers.touch:
             self.refresh()
+            if self.tracers.recording:
+                self.tracers.emit("queue_end")
         else:
             self.fast = not self.queue.items
-        if self.tracers.recording:
-            self.tracers.emit("queue_end")
         if self.moved:
             self.moved = False
             if self.tracers.movers:
@@ -255,12 +258,9 @@ class Engine(Kernel):
 
     def _plan(self, mutation: Mutation) -> Plan | None:
         """Resolve the next mutation. An auto mutation may have become pointless: None."""
-        if mutation.tick:
-            self.auto_failures = 0
         if mutation.auto:
             return self.cache.auto_plan(self.node)
-        plan = self.node.inner[mutation.kind].get(mutation.called)
-        return plan or self.cache.plan_called(self.node, mutation.kind, mutation.called)
+        return self.cache.plan_called(self.node, mutation.kind, mutation.called)
 
     def _prepend_followups(self) -> None:
         followups, self.followups = self.followups, []

@@ -39,11 +39,12 @@ class MutationQueue:
         """Add to the end and stamp the queue tick at which it will have been processed."""
         if self.items is _NOTHING:
             self._open()
-        self._pending += 1
-        mutation.tick = self._pending + self.tick
+        self._pending = pending = self._pending + 1
+        mutation.tick = pending + self.tick
         self.items.append(mutation)
+        last = self._last
         for state in mutation.called:
-            self._last[state] = mutation
+            last[state] = mutation
 
     def prepend(self, mutation: Mutation) -> None:
         """Put first, without a tick."""
