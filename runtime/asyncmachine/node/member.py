@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from amstates.worker import WorkerStates as ss
+from asyncmachine._perform import TaskOwner
 from asyncmachine.api import Tracer
 from asyncmachine.errors import NodeError, RpcError
 from asyncmachine.node.bootstrap import WorkerAddress, receive_address
@@ -128,7 +129,7 @@ class PoolMember:
             reconnect=False,
             config=RpcConfig(heartbeat=self._config.heartbeat),
         )
-        async with anyio.create_task_group() as tasks:
+        async with TaskOwner() as tasks:
             tasks.start_soon(client.run)
             try:
                 mirror = await client.ready()
