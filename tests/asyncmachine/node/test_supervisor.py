@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -85,9 +84,9 @@ async def test_workers_are_told_who_they_are(launcher: Any, pool: Any) -> None:
         )
         assert hand.spec.digest == supervisor.schema.digest
         assert supervisor.members["w1"].pid == hand.pid
-        folder = Path(settings.run_dir)
-        assert folder.is_dir()
-    assert not folder.exists()
+        folder = anyio.Path(settings.run_dir)
+        assert await folder.is_dir()
+    assert not await folder.exists()
 
 
 async def test_a_launch_that_fails_at_the_start(launcher: Any, pool: Any) -> None:
@@ -328,12 +327,12 @@ async def test_a_pool_that_is_cancelled_leaves_nothing(launcher: Any, pool: Any)
     workers = launcher()
     with anyio.CancelScope() as scope:
         async with pool(workers, min=2) as supervisor:
-            folder = Path(workers.hands["w1"].settings().run_dir)
+            folder = anyio.Path(workers.hands["w1"].settings().run_dir)
             scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     assert supervisor.members == {}
-    assert not folder.exists()
+    assert not await folder.exists()
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(launcher: Any) -> None:
