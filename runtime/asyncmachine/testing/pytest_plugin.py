@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncmachine.api import MachineApi
     from asyncmachine.testing.record import Recorder
 
-__all__ = ["MachineRecorder", "RunVirtual", "machine_recorder", "virtual_time"]
+__all__ = ["MachineRecorder", "RunVirtual", "machine_recorder", "pytest_runtest_makereport", "virtual_time"]
 
 BACKENDS = [name for name in ("asyncio", "trio") if find_spec(name) is not None]
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import anyio
 import pytest
-from anyio.streams.stapled import StapledObjectStream
 
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.acl import Acl
@@ -17,6 +16,7 @@ from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.rpc.server import Server
 from asyncmachine.schema import Args, Schema, State, decode_int, decode_optional, decode_str
+from asyncmachine.testing.wire import End, Wire
 
 ALL = ("add", "remove", "read")
 
@@ -45,10 +45,10 @@ SCHEMA = Schema(
 FAST = RpcConfig(interval=0.0)
 
 
-def memory_pair() -> tuple[StapledObjectStream[bytes], StapledObjectStream[bytes]]:
+def memory_pair() -> tuple[End, End]:
     """Two ends of a link in memory."""
-    there, here = anyio.create_memory_object_stream[bytes](64), anyio.create_memory_object_stream[bytes](64)
-    return StapledObjectStream(there[0], here[1]), StapledObjectStream(here[0], there[1])
+    wire = Wire()
+    return wire.near, wire.far
 
 
 class Pair:
