@@ -239,8 +239,6 @@ class Pipe(ABC):
 
     def _send(self, kind: Kind, states: tuple[str, ...], cause: _Cause) -> bool:
         """Whether it went out."""
-        if kind == ADD and any(state.startswith("Err") for state in states):
-            states = tuple(dict.fromkeys((*states, EXCEPTION)))
         if self._local is not None:
             _mutate(self._local, kind, states, cause)
             return True
@@ -266,7 +264,13 @@ class Pipe(ABC):
 
 def _mutate(target: Machine, kind: Kind, states: tuple[str, ...], cause: _Cause) -> None:
     error = cause.args.get("error")
-    if kind == ADD and EXCEPTION in states and isinstance(error, Exception):
+    if (
+        kind == ADD
+        and states[1:] in ((), (EXCEPTION,))
+        and EXCEPTION in states
+        and isinstance(error, Exception)
+    ):
+        # As add, but what no handler sees is logged.
         rest = {name: value for name, value in cause.args.items() if name not in ("error", "state")}
         target.add_error(error, states[0], **rest)
     elif cause.origin is not None:
@@ -304,6 +308,8 @@ class _StatePipe(Pipe):
         state = rule.on if kind == ADD else rule.off
         if not state or (flat and self._is_so(state, kind == ADD)):
             return False
+        if kind == ADD and state.startswith("Err"):
+            return self._send(kind, (state, EXCEPTION), cause)
         return self._send(kind, (state,), cause)
 
     def _level(self, but: frozenset[int]) -> int:

@@ -324,6 +324,26 @@ def test_any_keeps_the_targets_own_states() -> None:
     assert two.active_states() == ("X", "Own")
 
 
+def test_any_takes_states_of_errors_as_they_are() -> None:
+    got: list[Any] = []
+    plain = Schema("Plain", {"ErrNet": State(), "A": State()})
+    one = Machine(plain, SimpleNamespace(exception_state=lambda event: None), id="one")
+    two = Machine(
+        plain, SimpleNamespace(exception_state=lambda event: got.append(event.args["error"])), id="two"
+    )
+    bind_any(one, two)
+    one.add("ErrNet", "A")
+    assert two.active_states() == ("ErrNet", "A"), "without Exception, as in the source"
+    one.remove("ErrNet", "A")
+    error = OSError("full")
+    one.add(["ErrNet", "A", "Exception"], error=error)
+    assert two.active_states() == ("ErrNet", "A", "Exception")
+    one.remove("ErrNet", "A", "Exception")
+    one.add_error(error)
+    assert two.active_states() == ("Exception",)
+    assert got == [error, error]
+
+
 NAMES = ("A", "B", "M", "Ready")
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "remove", "set"]), st.sampled_from(NAMES)), max_size=20)
 
