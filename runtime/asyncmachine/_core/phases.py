@@ -162,7 +162,7 @@ class Kernel:
                     calls = self.handlers.calls(tx.plan)
             if tx.accepted and not mutation.check and self._apply(tx, calls) and tx.plan.may_auto:
                 self._follow_auto()
-            if recording:
+            if self.tracers.recording:  # also one that a handler has attached just now
                 tx.time_after = tuple(self.ticks)
                 self.tracers.emit("transition_end", tx)
         finally:
