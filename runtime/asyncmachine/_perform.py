@@ -9,7 +9,7 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
-from asyncmachine._core.effects import CancelScope, Effect, StartTask
+from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
 from asyncmachine._core.mutation import CURRENT
 from asyncmachine._core.scopes import Token
 from asyncmachine.errors import AsyncMachineError
@@ -65,13 +65,12 @@ class Performer:
     def perform(self, effects: list[Effect]) -> None:
         """Perform in order. A task whose state is gone already is not started."""
         for effect in effects:
-            if isinstance(effect, StartTask):
-                if effect.token is None or not effect.token.expired:
-                    self._start(effect)
+            if isinstance(effect, FireWait):
+                effect.wait.wake()
             elif isinstance(effect, CancelScope):
                 effect.token.cancel_attached()
-            else:
-                effect.wait.wake()
+            elif effect.token is None or not effect.token.expired:
+                self._start(effect)
 
     def cancel_all(self) -> None:
         """Cancel every task, for disposal."""

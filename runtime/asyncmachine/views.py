@@ -231,9 +231,10 @@ class View(Reads):
         return pending
 
     def _at_tick(self, state: str, tick: int) -> Pending:
-        pending = Pending(TICK, 1 << self.schema.position(state), self._hub)
+        hub = self._hub
+        pending = Pending(TICK, 1 << hub.schema.position(state), hub)
         pending.tick = tick
-        self._hub.add_wait(pending)
+        hub.add_wait(pending)
         return pending
 
     def when(self, *states: str) -> Pending:

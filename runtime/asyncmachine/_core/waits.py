@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncmachine.api import Query, Result, TimeIndex
@@ -29,7 +29,7 @@ class Wait:
         self.kind = kind
         self.mask = mask
         self.tick = 0
-        self.args: Mapping[str, Any] = {}
+        self.args: Mapping[str, Any] | None = None
         self.query: Query | None = None
         self.done = False
         self.time: TimeIndex | None = None
@@ -43,6 +43,11 @@ class Wait:
 _NONE: Final[dict[Wait, None]] = {}
 _NONE_BY_STATE: Final[dict[int, dict[Wait, None]]] = {}
 """What no machine has before its first wait. Never changed: they spare most machines two dicts."""
+
+
+def _bits(mask: int) -> Iterable[int]:
+    """Positions of the set bits. Most waits look at one state, for which no generator is needed."""
+    return iter_bits(mask) if mask & (mask - 1) else (mask.bit_length() - 1,) if mask else ()
 
 
 class Waits:
@@ -73,15 +78,19 @@ class Waits:
         else:
             if self._by_state is _NONE_BY_STATE:
                 self._by_state = {}
-            for state in iter_bits(wait.mask):
-                self._by_state.setdefault(state, {})[wait] = None
+            by_state = self._by_state
+            for state in _bits(wait.mask):
+                if state in by_state:
+                    by_state[state][wait] = None
+                else:
+                    by_state[state] = {wait: None}
             self.mask |= wait.mask
 
     def discard(self, wait: Wait) -> None:
         """Unsubscribe; harmless when it has fired."""
         if wait.kind == QUERY:
             self.queries.pop(wait, None)
-        for state in iter_bits(wait.mask):
+        for state in _bits(wait.mask):
             waits = self._by_state.get(state)
             if waits is not None:
                 waits.pop(wait, None)
@@ -101,10 +110,11 @@ class Waits:
         """
         fired: list[Wait] = []
         time: TimeIndex | None = None
-        for state in iter_bits(touched & self.mask):
+        for state in _bits(touched & self.mask):
             for wait in list(self._by_state.get(state, ())):
-                pulsed = pulsed_on if wait.kind == ACTIVE else pulsed_off if wait.kind == INACTIVE else 0
-                if wait.kind != ARGS and (self._holds(wait, ticks) or wait.mask & pulsed == wait.mask):
+                kind = wait.kind
+                pulsed = pulsed_on if kind == ACTIVE else pulsed_off if kind == INACTIVE else 0
+                if kind != ARGS and (self._holds(wait, ticks) or wait.mask & pulsed == wait.mask):
                     time = time or TimeIndex(self._schema, tuple(ticks))
                     self._fire(wait, time)
                     fired.append(wait)
@@ -117,7 +127,8 @@ class Waits:
         fired: list[Wait] = []
         for state in states:
             for wait in list(self._by_state.get(state, ())):
-                if wait.kind == ARGS and all(k in args and args[k] == v for k, v in wait.args.items()):
+                wanted = wait.args if wait.kind == ARGS else None
+                if wanted is not None and all(k in args and args[k] == v for k, v in wanted.items()):
                     self._fire(wait, TimeIndex(self._schema, tuple(ticks)))
                     fired.append(wait)
         return fired
@@ -154,7 +165,7 @@ class Waits:
         if wait.kind == TICK:
             return ticks[wait.mask.bit_length() - 1] >= wait.tick
         wanted = 1 if wait.kind == ACTIVE else 0
-        return all(ticks[state] & 1 == wanted for state in iter_bits(wait.mask))
+        return all(ticks[state] & 1 == wanted for state in _bits(wait.mask))
 
     def _fire(self, wait: Wait, time: TimeIndex) -> None:
         if self.mask or self.queries:  # else it was never added
