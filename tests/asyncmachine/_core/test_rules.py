@@ -342,6 +342,59 @@ def test_rule_13_names_are_validated(states: dict[str, State], kind: str) -> Non
     assert [p.kind for p in s.find_problems(states, {})] == [kind]
 
 
+def test_rule_13_requiring_what_is_removed_is_an_error() -> None:
+    states = {"A": State(require=("B",), remove=("B",)), "B": State()}
+    assert [p.kind for p in s.find_problems(states, {})] == ["require-remove"]
+
+
+def test_rule_14_a_check_inside_a_handler_answers_at_once() -> None:
+    def nested(event: Any) -> None:
+        answers.extend([machine.check(ADD, ("B",), {}), machine.check(ADD, ("C",), {})])
+        machine.add("X")
+        answers.append(machine.check(ADD, ("C",), {}))  # X is queued, not active
+
+    answers: list[Any] = []
+    machine = Rig({"A": State(), "B": State(), "C": State(require=("X",)), "X": State()}, a_state=nested)
+    machine.add("A")
+    assert answers == [EXECUTED, CANCELED, CANCELED]
+    assert machine.active == "A X"
+
+
+def test_rule_15_a_check_of_a_multi_state_asks_relations() -> None:
+    machine = Rig({"A": State(remove=("M",)), "M": State(multi=True)}, any_enter=accept)
+    assert machine.check(ADD, ("M",), {}) is EXECUTED
+    machine.add("A")
+    machine.ran.clear()
+    assert machine.check(ADD, ("M",), {}) is CANCELED
+    assert machine.ran == []
+
+
+def test_rule_16_an_unknown_name_is_an_error_inside_a_handler_too() -> None:
+    machine = Rig({"A": State()}, a_state=lambda event: machine.remove("Nope"))
+    assert machine.add("A") == "CANCELED"
+    assert machine.active == "Exception"
+
+
+def test_rule_17_an_error_is_taken_by_a_full_queue() -> None:
+    def nested(event: Any) -> None:
+        machine.queue.limit = 1
+        answers.extend([machine.add("B"), machine.add("C"), machine.add("Exception", error=ValueError())])
+
+    answers: list[str] = []
+    machine = Rig({"A": State(), "B": State(), "C": State()}, a_state=nested)
+    machine.add("A")
+    assert answers == ["Queued(3)", "CANCELED", "Queued(4)"]
+    assert machine.active == "A B Exception"
+
+
+def test_rule_18_a_failing_negotiation_handler_cancels_an_auto_transition() -> None:
+    states = {"A": State(), "P": State(auto=True), "Q": State(auto=True)}
+    machine = Rig(states, p_enter=fail)
+    machine.add("A")
+    assert machine.active == "A Exception"
+    assert machine.ticks[machine.schema.index["Q"]] == 0
+
+
 def test_results_of_rules_are_the_plain_constants() -> None:
     machine = Rig({"A": State(), "B": State(require=("A",))})
     assert machine.mutate(ADD, ("B",)) is CANCELED
