@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import anyio
@@ -95,20 +97,22 @@ def virtual_backend(backend: str) -> tuple[str, dict[str, Any]]:
     raise ValueError(f"backend {backend!r}: must be 'asyncio' or 'trio'")
 
 
-def run_virtual(main: Callable[[*Ts], Awaitable[T]], *args: *Ts, backend: str = "asyncio") -> T:
+def run_virtual(
+    main: Callable[[*Ts], Awaitable[T]], *args: *Ts, backend: str = "asyncio", seed: int = 0
+) -> T:
     """``anyio.run`` in virtual time: the result of ``main(*args)``.
+
+    Args:
+        seed: of the order in which trio runs tasks that are ready at the same time; the same in every run
+            with one seed. asyncio runs them in the order in which they became ready.
 
     Raises:
         Deadlock: every task waits for ever. Its tasks are cancelled.
         ValueError: *backend* is neither ``asyncio`` nor ``trio``.
     """
     name, options = virtual_backend(backend)
-    if name == "trio":
-        return _run_trio(main, args, options)
-    return anyio.run(main, *args, backend=name, backend_options=options)
-
-
-def _run_trio(main: Callable[..., Awaitable[T]], args: tuple[Any, ...], options: dict[str, Any]) -> T:
+    if name == "asyncio":
+        return anyio.run(main, *args, backend=name, backend_options=options)
     watch = _watch()
 
     async def guarded() -> T:
@@ -116,7 +120,22 @@ def _run_trio(main: Callable[..., Awaitable[T]], args: tuple[Any, ...], options:
             return await main(*args)
         raise Deadlock(_STUCK)
 
-    return anyio.run(guarded, backend="trio", backend_options={**options, "instruments": [watch]})
+    with _seeded(seed):
+        return anyio.run(guarded, backend=name, backend_options={**options, "instruments": [watch]})
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Make trio's choices repeatable; it has no public way to say so."""
+    scheduler: Any = import_module("trio._core._run")
+    allowed, state = scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate()
+    scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+    scheduler._r.seed(seed)
+    try:
+        yield
+    finally:
+        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = allowed
+        scheduler._r.setstate(state)
 
 
 def _watch() -> Any:

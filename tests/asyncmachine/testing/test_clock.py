@@ -105,6 +105,27 @@ def test_a_machine_in_virtual_time(backend: str) -> None:
     assert run_virtual(main, backend=backend) == pytest.approx(60)
 
 
+@BACKENDS
+def test_one_seed_gives_one_order(backend: str) -> None:
+    async def main() -> list[int]:
+        seen: list[int] = []
+
+        async def step(n: int) -> None:
+            for _ in range(5):
+                await anyio.sleep(1)
+                seen.append(n)
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(6):
+                tasks.start_soon(step, n)
+        return seen
+
+    first, again = (run_virtual(main, backend=backend, seed=3) for _ in range(2))
+    assert first == again
+    orders = {tuple(run_virtual(main, backend=backend, seed=seed)) for seed in range(8)}
+    assert (len(orders) > 1) == (backend == "trio")
+
+
 def test_unknown_backends_are_refused() -> None:
     with pytest.raises(ValueError, match="'curio': must be 'asyncio' or 'trio'"):
         virtual_backend("curio")
