@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from amstates.client import CLIENT_SCHEMA, ClientHandlers
 from amstates.client import ClientStates as ss
@@ -164,6 +165,7 @@ class NodeClient(ClientHandlers):
                 self.machine.add(ss.SuperDisconnected)
                 return False
             self._super = client
+            self._refusal = None  # of one that comes earlier in the list
             self.machine.add(ss.SuperConnected)
             self.machine.add(ss.SuperReady)
             try:
@@ -263,6 +265,7 @@ class NodeClient(ClientHandlers):
                     digest=WORKER_SCHEMA.digest,
                 )
                 if answer is None:
+                    await checkpoint()  # for start_state to notice the loss
                     continue
                 self.machine.remove(ss.WorkerRequested)
                 if answer.status == GRANTED:
