@@ -217,7 +217,7 @@ class Player:
         record |= {"result": word(result), "value": result.tick}
 
     def mutate(self, step: Json) -> Result:
-        args = {"vector": 1} if step.get("args") else {}
+        args: Json = {"vector": 1} if step.get("args") else {}
         if step["op"] == "add_err":
             return self.machine.add_error(RuntimeError("as the vector says"), *step["states"], **args)
         call: Callable[..., Result] = getattr(self.machine, step["op"])
@@ -361,9 +361,10 @@ def broken(states: dict[str, State], active: set[str]) -> list[str]:
 def test_relations_hold_where_the_outcome_is_another_one(name: str) -> None:
     vector = every()[name]
     states = sanitized(vector)
-    player = Player(vector, traced=False)
+    player, watched = Player(vector, traced=False), Player(vector, traced=True)
     for step in vector["steps"]:
         seen = player.play(step)
+        assert watched.play(step) | {"transitions": []} == seen | {"transitions": []}
         assert broken(states, set(seen["active"])) == []
         odd = {n for n, tick in zip(player.names, seen["time"], strict=True) if tick % 2}
         assert odd == set(seen["active"])
