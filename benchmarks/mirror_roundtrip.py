@@ -29,6 +29,8 @@ ANY = {"client": ("add", "remove", "read")}
 SCHEMA = Schema("Bench", {f"S{n}": State(multi=n == 0, rpc=ANY) for n in range(50)}, roles=("client",))
 WINDOW = 100
 BLOCKS = 10
+LIMIT = "(limit: at most 1.5 x)"
+LIMIT_FLIGHT = "(limit: at most 2 x, half its rate)"
 MESSAGE = [20, 1000, 1000, 1000, 0, [3], None, 0, 3000]
 
 
@@ -133,7 +135,8 @@ async def compare(echo: Echo, mirror: Any, rounds: int) -> None:
         p50 = statistics.median(times)
         p99 = statistics.quantiles(times, n=100)[98]
         floor = p50 if "echo" in name else floor
-        print(f"{name:30} p50 {p50:7.1f} us   p99 {p99:7.1f} us   {p50 / floor:5.2f} x")
+        limit = "" if "echo" in name else LIMIT_FLIGHT if "flight" in name else LIMIT
+        print(f"{name:30} p50 {p50:7.1f} us   p99 {p99:7.1f} us   {p50 / floor:5.2f} x the echo {limit}")
 
 
 async def measure(echo_port: int, port: int, rounds: int) -> None:
