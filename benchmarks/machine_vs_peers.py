@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from itertools import repeat
@@ -24,45 +23,15 @@ from statemachine import State as StatemachineState
 from statemachine import StateMachine
 from transitions import Machine as Transitions
 from transitions.extensions.asyncio import AsyncMachine as AsyncTransitions
+from work.timing import PACE, ROUNDS, Loop, best
 
 from asyncmachine.machine import Machine
 from asyncmachine.schema import Schema, State
-
-ROUNDS = 200
-ROUND = 0.001  # seconds, about
 
 FOUR = Schema("Four", {name: State() for name in "ABCD"})
 PAIR = Schema("Pair", {"A": State(remove=("B",)), "B": State(remove=("A",))})
 RING_NAMES = [f"S{n}" for n in range(30)]
 RING = Schema("Ring", {n: State(remove=tuple(x for x in RING_NAMES if x != n)) for n in RING_NAMES})
-
-Loop = Callable[[int], object]
-"""Makes so many changes."""
-
-
-def seconds(loop: Loop, changes: int) -> float:
-    """How long it takes."""
-    began = time.perf_counter()
-    loop(changes)
-    return time.perf_counter() - began
-
-
-def best(loops: dict[str, Loop], *, step: int = 10) -> dict[str, float]:
-    """Microseconds per change of each loop: its best round.
-
-    Each makes as many changes in a round, a multiple of *step*, as take about a millisecond: rounds of
-    one length are equally likely to be disturbed.
-    """
-    changes = dict.fromkeys(loops, step)
-    for name, loop in loops.items():
-        seconds(loop, step)  # what is made on first use
-        while seconds(loop, changes[name]) < ROUND / 2:
-            changes[name] *= 2
-    found = dict.fromkeys(loops, float("inf"))
-    for _ in range(ROUNDS):
-        for name, loop in loops.items():
-            found[name] = min(found[name], seconds(loop, changes[name]) / changes[name] * 1e6)
-    return found
 
 
 def faster(what: str, ours: float, peer: str, theirs: float, limit: str) -> None:
@@ -75,23 +44,6 @@ def costs(what: str, ours: float, peer: str, theirs: float, limit: str) -> None:
     """Print how many times the cost of something else ours is."""
     text = f"{ours / theirs:7.2f} x the cost"
     print(f"{what:48} {ours:8.3f} us   {peer:21} {theirs:8.3f} us {text} ({limit})")
-
-
-class Empty:
-    """What the pace of a core is measured with."""
-
-    def method(self) -> None:
-        """Do nothing."""
-
-
-def call_empty(changes: int) -> None:
-    """Empty calls."""
-    empty = Empty()
-    for _ in repeat(None, changes):
-        empty.method()
-
-
-PACE: dict[str, Loop] = {"pace": call_empty}
 
 
 def within(what: str, us: dict[str, float], limit: float) -> None:
