@@ -56,7 +56,7 @@ class Pending(Wait):
     __slots__ = ("_awaiting", "_event", "_futures", "_hub", "_left")
 
     def __init__(self, kind: int, mask: int, hub: Hub) -> None:
-        super().__init__(kind, mask)
+        Wait.__init__(self, kind, mask)  # super() makes it a third slower
         self._hub = hub
         self._event: anyio.Event | None = None
         self._futures: list[asyncio.Future[None]] | None = None

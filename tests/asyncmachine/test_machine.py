@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+import tracemalloc
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -505,3 +506,32 @@ def test_an_error_is_logged_unless_a_handler_of_exception_sees_it(caplog: pytest
         ("on purpose",),
         ("told",),
     ]
+
+
+def test_an_idle_machine_takes_little_memory() -> None:
+    schema = Schema("Four", {"A": State(), "B": State(), "C": State(), "D": State()})
+    Machine(schema).add("A")  # what all machines of the schema share is there now
+    tracemalloc.start()
+    try:
+        machines = [Machine(schema) for _ in range(200)]
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size / len(machines) < 1500
+
+
+def test_a_thousand_mutations_of_one_handler_are_all_executed_in_order() -> None:
+    seen: list[int] = []
+
+    def start_state(event: Any) -> None:
+        results = [event.machine.add("M", n=n) for n in range(1000)]
+        assert all(result.queued for result in results)
+        assert [result.tick for result in results] == list(range(3, 1003))
+
+    machine = Machine(
+        SCHEMA, SimpleNamespace(start_state=start_state, m_state=lambda event: seen.append(event.args["n"]))
+    )
+    machine.add("Start")
+    assert seen == list(range(1000))
+    assert machine.queue_tick == 1002
+    assert machine.tick("M") == 1999

@@ -94,3 +94,14 @@ def test_clear_returns_what_was_waiting_and_counts_it_as_processed() -> None:
     late = add(3)
     queue.append(late)
     assert late.tick == 4
+
+
+def test_queues_share_nothing_though_they_begin_with_the_same_empty_one() -> None:
+    one, two = MutationQueue(10), MutationQueue(10)
+    one.append(add(0))
+    assert (len(one), len(two)) == (1, 0)
+    two.prepend(add(1))
+    assert one.clear()[0].called == (0,)
+    assert two.pop().called == (1,)
+    assert not MutationQueue(10).items
+    assert MutationQueue(10).clear() == []

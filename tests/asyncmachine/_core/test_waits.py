@@ -122,3 +122,19 @@ def test_fail_all_fails_each_pending_wait_once() -> None:
     assert (wait.error, query.error, wait.done) == (error, error, True)
     assert waits.mask == 0
     assert waits.changed(A | B, (1, 1, 0, 0)) == []
+
+
+def test_waits_of_two_machines_share_nothing_though_they_begin_with_the_same_empty_tables() -> None:
+    schema = Schema("Test", {"A": State(), "B": State()})
+    one, two = Waits(schema), Waits(schema)
+    one.add(Wait(ACTIVE, 0b01), (0, 0, 0))
+    query = Wait(QUERY, 0)
+    query.query = lambda time: True
+    one.add(query, (0, 0, 0))
+    assert two.mask == 0
+    assert two.changed(0b01, (1, 0, 0)) == []
+    assert len(one.fail_all(RuntimeError("gone"))) == 2
+    assert not Waits(schema).queries
+    two.add(again := Wait(ACTIVE, 0b01), (0, 0, 0))
+    assert two.changed(0b01, (1, 0, 0)) == [again]
+    assert one.changed(0b01, (1, 0, 0)) == []
