@@ -259,7 +259,10 @@ async def test_failures_of_the_work(launcher: Any, pool: Any) -> None:
             await client.call("stuck", deadline=0.02)
 
 
-async def test_a_worker_that_dies_loses_the_job_it_was_at(launcher: Any, pool: Any) -> None:
+async def test_a_worker_that_dies_loses_the_job_it_was_at(
+    launcher: Any, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncmachine.node.fleet._NOTICE", 10.0)  # however slow this machine is
     gate = Gate()
     workers = launcher(gate.work)
     config = FleetConfig(workers=1, depth=3)
