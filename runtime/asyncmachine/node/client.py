@@ -288,6 +288,8 @@ class NodeClient(ClientHandlers):
 
     async def _explain(self, worker: str) -> str:
         while worker not in self._notices:
+            if self._super is None:
+                return "its connection ended, and no supervisor can say why"
             await self._noticed.wait()
         self.machine.add(ss.WorkerLost, reason=self._notices[worker])
         return self._notices.pop(worker)

@@ -27,7 +27,7 @@ from asyncmachine.node.link import MAX_INPUT, WorkerLink
 
 __all__ = ["Fleet", "FleetConfig", "MapRun", "Outcome"]
 
-_NOTICE = 0.25  # seconds to wait for the supervisor's word on how a worker died
+_NOTICE = 1.0  # seconds to wait for the supervisor's word on how a worker died; it takes milliseconds
 _AHEAD = 1024  # outcomes that may wait for a consumer of ``map`` before no more inputs are taken
 
 
