@@ -41,6 +41,7 @@ __all__ = ["map_command"]
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+SHOW_EVERY = 0.1  # seconds
 
 
 @dataclass
@@ -218,15 +219,25 @@ async def _map(job: _Job, progress: Progress, bar: TaskID) -> None:
             address = pool.address if pool is not None else str(job.supervisor)
             client = await stack.enter_async_context(NodeClient([address], kind=job.target))
             run = await stack.enter_async_context(client.map(job.inputs, config=job.fleet))
+            shown = 0.0
             async for outcome in run:
                 _record(job, outcome)
-                note = f"{job.failed} failed" if job.failed else ""
-                progress.update(bar, completed=job.done + job.failed, note=note)
+                if (now := time.monotonic()) - shown >= SHOW_EVERY:
+                    shown = now
+                    _show(job, progress, bar)
         finally:
+            _show(job, progress, bar)
             if pool is not None:
                 job.started, job.lost = pool.started, pool.lost
             elif run is not None:
                 job.lost = len(run.lost)
+
+
+def _show(job: _Job, progress: Progress, bar: TaskID) -> None:
+    """Bring the bar and the results up to date. Not for each of them: it would cost more than short work."""
+    note = f"{job.failed} failed" if job.failed else ""
+    progress.update(bar, completed=job.done + job.failed, note=note)
+    job.out.flush()
 
 
 def _record(job: _Job, outcome: Outcome) -> None:
@@ -243,7 +254,6 @@ def _record(job: _Job, outcome: Outcome) -> None:
         if isinstance(error, WorkError):
             row["error"] |= {"kind": error.kind, "message": error.message, "traceback": error.traceback}
     job.out.write(json.dumps(row, default=_bytes) + "\n")
-    job.out.flush()
 
 
 def _bytes(value: object) -> object:

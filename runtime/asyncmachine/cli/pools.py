@@ -45,5 +45,5 @@ def function_pool(
 
 
 def fixed_size(workers: int) -> PoolConfig:
-    """A pool of exactly so many workers, all of which one client may hold."""
-    return PoolConfig(min=workers, max=workers, warm=0, max_client_workers=max(workers, 10))
+    """A pool of so many workers, all of which one client may hold; it is ready when the first one is."""
+    return PoolConfig(min=1, max=workers, warm=workers, max_client_workers=max(workers, 10))

@@ -24,4 +24,4 @@ def test_functions_come_from_the_current_folder_too(tmp_path: Path, monkeypatch:
 
 def test_one_client_may_hold_all_of_a_pool_of_fixed_size() -> None:
     config = fixed_size(40)
-    assert (config.min, config.max, config.warm, config.max_client_workers) == (40, 40, 0, 40)
+    assert (config.min, config.max, config.warm, config.max_client_workers) == (1, 40, 40, 40)
