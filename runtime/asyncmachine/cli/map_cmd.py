@@ -197,6 +197,7 @@ async def _run(job: _Job, console: Console) -> None:
         tasks.start_soon(_interrupt, job, tasks)
         with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
             bar = progress.add_task(job.target, total=len(job.inputs), note="")
+            tasks.start_soon(_keep_showing, job, progress, bar)
             await _map(job, progress, bar)
         tasks.cancel_scope.cancel()
 
@@ -219,12 +220,8 @@ async def _map(job: _Job, progress: Progress, bar: TaskID) -> None:
             address = pool.address if pool is not None else str(job.supervisor)
             client = await stack.enter_async_context(NodeClient([address], kind=job.target))
             run = await stack.enter_async_context(client.map(job.inputs, config=job.fleet))
-            shown = 0.0
             async for outcome in run:
                 _record(job, outcome)
-                if (now := time.monotonic()) - shown >= SHOW_EVERY:
-                    shown = now
-                    _show(job, progress, bar)
         finally:
             _show(job, progress, bar)
             if pool is not None:
@@ -238,6 +235,12 @@ def _show(job: _Job, progress: Progress, bar: TaskID) -> None:
     note = f"{job.failed} failed" if job.failed else ""
     progress.update(bar, completed=job.done + job.failed, note=note)
     job.out.flush()
+
+
+async def _keep_showing(job: _Job, progress: Progress, bar: TaskID) -> None:
+    while True:
+        await anyio.sleep(SHOW_EVERY)
+        _show(job, progress, bar)
 
 
 def _record(job: _Job, outcome: Outcome) -> None:
