@@ -285,7 +285,7 @@ class Kernel:
         waits = self.waits
         if touched:
             self.effects += map(FireWait, waits.changed(touched, self.ticks))
-        if args is not None and plan.touched & waits.mask:
+        if args is not None and plan.touched & waits.args_mask:
             self.effects += map(FireWait, waits.called(plan.enters, args, self.ticks))
 
     def _finish(self, tx: Transition, bound: Bound, answer: object) -> bool:
