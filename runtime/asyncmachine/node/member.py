@@ -148,6 +148,10 @@ class PoolMember:
         """Of its process, 0 before there is one."""
         return (self.handle.pid or 0) if self.handle is not None else 0
 
+    def memory(self) -> int:
+        """Resident memory of its process in bytes, 0 where it is not known."""
+        return (self.handle.memory() or 0) if self.handle is not None else 0
+
     def phase(self) -> Phase:
         """What its mirror says: ``spawning`` without a process, ``booting`` until it is ready."""
         if self.mirror is None or self.mirror.is_inactive(ss.Ready):

@@ -244,6 +244,8 @@ class Supervisor(SupervisorHandlers):
             connected = mirror is not None and mirror.connected
             if mirror is not None and connected:
                 record = replace(record, seen=mirror.heard or now, jobs=member.jobs())
+                if self.config.max_rss is not None:  # asked only where it is wanted: it reads a file
+                    record = replace(record, rss=member.memory())
             if not connected and record.phase not in ("spawning", "booting"):
                 record = replace(
                     record, stalled=True

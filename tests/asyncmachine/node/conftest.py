@@ -142,6 +142,7 @@ class Hand:
         self.here, self.there = socket.socketpair()
         self.asked = 0  # how often it was asked to end
         self.killed = False
+        self.resident = 0  # bytes of memory that it says it takes
         self.worker: FunctionWorker | None = None
         self._scope = anyio.CancelScope()
         self._exit: Exit | None = None
@@ -187,6 +188,9 @@ class Hand:
         await self._gone.wait()
         assert self._exit is not None
         return self._exit
+
+    def memory(self) -> int:
+        return self.resident
 
     def terminate(self) -> None:
         self.asked += 1

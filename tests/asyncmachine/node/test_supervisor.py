@@ -249,6 +249,24 @@ async def test_a_worn_worker_is_replaced_when_it_is_free(
     assert "worker w1 stops: recycled: 3 jobs done" in caplog.text
 
 
+async def test_a_worker_that_has_grown_too_large_is_replaced_when_it_is_free(
+    launcher: Any, pool: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    workers = launcher()
+    async with pool(workers, max_rss=1000) as supervisor:
+        workers.hands["w1"].resident = 999
+        async with client_of(supervisor) as client:
+            assert await client.call(1) == 1
+            assert list(supervisor.members) == ["w1"]
+            workers.hands["w1"].resident = 1000
+            assert await client.call(2) == 2
+            assert list(supervisor.members) == ["w1"], "not while a client has it"
+        await until(supervisor, lambda: "w2" in supervisor.members and "w1" not in supervisor.members)
+        assert supervisor.lost == 0
+    assert "worker w1 stops: recycled: 1000 bytes of memory" in caplog.text
+
+
 # -- clients ---------------------------------------------------------------------------------------
 
 
