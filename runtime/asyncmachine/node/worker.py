@@ -11,6 +11,7 @@ functions, use :class:`~asyncmachine.node.function_worker.FunctionWorker`.
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,14 @@ class Worker(WorkerHandlers):
     async def start_state(self, event: Event[Any]) -> None:
         """Open both endpoints and tell the supervisor where they are."""
         path = str(Path(self.settings.run_dir) / f"{self.settings.worker}.sock")
-        private = await anyio.create_unix_listener(path, mode=0o600)
-        public = await anyio.create_tcp_listener(local_host=self.settings.host, backlog=16)
-        port = public.extra(anyio.abc.SocketAttribute.local_port)
-        async with private, public, anyio.create_task_group() as tasks:
+        async with AsyncExitStack() as stack:
+            # One by one: a cancellation between the two must not leave the first one open.
+            private = await anyio.create_unix_listener(path, mode=0o600)
+            await stack.enter_async_context(private)
+            public = await anyio.create_tcp_listener(local_host=self.settings.host, backlog=16)
+            await stack.enter_async_context(public)
+            port = public.extra(anyio.abc.SocketAttribute.local_port)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
             tasks.start_soon(self._private.serve, private)
             tasks.start_soon(self._public.serve, public)
             self.machine.add([ss.LocalRpcReady, ss.PublicRpcReady])
