@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line."""
     try:
-        from amgen.cli import main as run  # noqa: PLC0415 - it may be missing what it needs
+        from amgen.cli.main import main as run  # noqa: PLC0415 - it may be missing what it needs
 
         run()
     except ModuleNotFoundError as error:

@@ -76,7 +76,7 @@ def test_a_report_is_sorted_and_has_each_thing_once() -> None:
 def test_every_code_is_documented_and_every_documented_code_is_used() -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs" / "spec" / "schema.md").read_text("utf-8").partition("## Diagnostics")[2]
-    source = "".join(p.read_text("utf-8") for p in sorted((root / "amgen").glob("*.py")))
+    source = "".join(p.read_text("utf-8") for p in sorted((root / "amgen").rglob("*.py")))
     code = re.compile(r"AM\d{3}")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| AM")]
     documented = [c for row in rows for c in code.findall(row)]

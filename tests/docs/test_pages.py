@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from amgen.cli import main as am_gen
+from amgen.cli.main import main as am_gen
 from asyncmachine.cli.main import main as am_node
 
 ROOT = Path(__file__).parents[2]

@@ -27,6 +27,7 @@ VIOLATIONS = {
         "def late():\n    import asyncmachine.node.launchers.process",
     ),
     "compiler layers": ("amgen/model.py", "import amgen.render"),
+    "layers of the compiler's commands": ("amgen/cli/report.py", "import amgen.cli.look"),
     "the compiler sees only the shared pure rules": ("amgen/check.py", "import asyncmachine.machine"),
     "the runtime never imports the compiler": ("runtime/asyncmachine/views.py", "import amgen.parse"),
     "generated code sees only the ABI": ("generated/amstates/basic.py", "import asyncmachine.api"),

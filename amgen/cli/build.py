@@ -1,0 +1,72 @@
+"""``am-gen compile`` and ``am-gen check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from amgen import write
+from amgen.cli.load import run
+from amgen.cli.report import DIFFERENT, INVALID, near, report
+from amgen.config import Config
+
+__all__ = ["check_command", "compile_command"]
+
+_SCHEMAS = click.argument("schemas", required=False, type=click.Path(exists=True, path_type=Path))
+_OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder of the generated package."
+)
+_FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="Form of the report.",
+)
+
+
+@click.command("compile")
+@_SCHEMAS
+@_OUTPUT
+@_FORMAT
+@click.option("--force", is_flag=True, help="Overwrite files that were edited by hand or are not ours.")
+def compile_command(schemas: Path | None, output: Path | None, style: str, force: bool) -> int:
+    """Compile SCHEMAS, a folder or one file, to Python modules."""
+    config = Config.load(Path.cwd(), schemas, output)
+    outcome = run(config)
+    if outcome.failed:
+        report(config, outcome, style, [])
+        return INVALID
+    files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
+    done = write.apply(files, config.output, force=force, prune=not config.only)
+    report(config, outcome, style, [])
+    if style == "text":
+        for verb, names in (("wrote", done.written), ("removed", done.removed)):
+            for name in names:
+                click.echo(f"{verb} {near(config.output / name)}")
+        click.echo(
+            f"{len(done.written)} written, {len(done.removed)} removed, {len(done.unchanged)} unchanged"
+        )
+    return 0
+
+
+@click.command("check")
+@_SCHEMAS
+@_OUTPUT
+@_FORMAT
+def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
+    """Say whether the generated modules are as SCHEMAS would be compiled now. Writes nothing."""
+    config = Config.load(Path.cwd(), schemas, output)
+    outcome = run(config)
+    if outcome.failed:
+        report(config, outcome, style, [])
+        return INVALID
+    files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
+    findings = write.compare(files, config.output, prune=not config.only)
+    report(config, outcome, style, findings)
+    if findings:
+        return DIFFERENT
+    if style == "text":
+        click.echo(f"{len(files)} files are up to date")
+    return 0
