@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
-import signal
-import socket
 import subprocess
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, cast
-
-import anyio
-from anyio.abc import TaskGroup
 
 from asyncmachine.errors import LaunchError
 from asyncmachine.node.config import WorkerSpec
-from asyncmachine.node.launchers.base import Exit, Reason, signal_name
 from asyncmachine.node.launchers.child import channel_env
-from asyncmachine.node.launchers.output import LineLog, Ring, RotatingFile
+from asyncmachine.node.launchers.handle import Ended, LocalLauncher, ProcessHandle, channels, launch_error
 
-__all__ = ["ProcessHandle", "ProcessLauncher"]
-
-_CHUNK: Final = 64 * 1024
-_LAST_CHUNKS: Final = 64  # of a process that is gone: what its pipe can hold, and then some
-_REAP_SECONDS: Final = 5.0
-_PAGE: Final = resource.getpagesize()
+__all__ = ["ProcessLauncher"]
 
 
-class ProcessLauncher:
+class ProcessLauncher(LocalLauncher):
     """The launcher for one machine. Linux; elsewhere exits are waited for by a thread per worker.
 
     ::
@@ -45,36 +26,10 @@ class ProcessLauncher:
     Leaving the block kills what is left.
     """
 
-    def __init__(self) -> None:
-        self._tasks: TaskGroup | None = None
-        self._handles: set[ProcessHandle] = set()
-
-    async def __aenter__(self) -> Self:
-        if self._tasks is not None:
-            raise RuntimeError("this launcher is entered already; make one per block")
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        tasks, self._tasks = self._tasks, None
-        if tasks is None:
-            raise RuntimeError("this launcher was not entered")
-        for handle in self._handles:
-            handle.kill()
-        return await tasks.__aexit__(kind, error, trace)
-
     @property
     def name(self) -> str:
         """``process``."""
         return "process"
-
-    @property
-    def handles(self) -> tuple[ProcessHandle, ...]:
-        """Workers whose end was not seen yet."""
-        return tuple(self._handles)
 
     async def start(self, spec: WorkerSpec) -> ProcessHandle:
         """Start one worker.
@@ -86,71 +41,17 @@ class ProcessLauncher:
             LaunchError: no such command or folder, not executable, no memory, too many processes
                 or files; or the wrong thread.
         """
-        if self._tasks is None:
-            raise RuntimeError("start a worker inside the launcher's async with block")
+        self._running()
         if spec.on_orphan == "kill" and threading.current_thread() is not threading.main_thread():
             raise LaunchError(
                 f"cannot start {spec.argv[0]!r} with on_orphan='kill' from thread "
                 f"{threading.current_thread().name!r}: the worker would die with it; use the main thread"
             )
-        handle = _spawn(spec)
-        self._handles.add(handle)
-        self._tasks.start_soon(self._watch, handle)
-        return handle
-
-    async def _watch(self, handle: ProcessHandle) -> None:
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(handle.pump)
-                await handle.gone()
-                tasks.cancel_scope.cancel()
-        finally:
-            # Also when cancelled: nobody else would reap it. The group is killed while its leader
-            # is not reaped, so its id cannot have been given to a stranger.
-            handle.kill()
-            with anyio.move_on_after(_REAP_SECONDS, shield=True):
-                await handle.gone()
-            handle.finish()
-            self._handles.discard(handle)
-
-
-@dataclass(slots=True)
-class _Ends:
-    """The ends of the three channels that stay here."""
-
-    boot: socket.socket
-    life: int
-    output: int
-
-
-@contextlib.contextmanager
-def _channels(spec: WorkerSpec) -> Iterator[tuple[_Ends, tuple[int, int, int]]]:
-    """Make the channels; the child's ends are closed at the end, all of them if starting fails."""
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        try:
-            boot, boot_child = socket.socketpair()
-            ours.callback(boot.close)
-            theirs.callback(boot_child.close)
-            life_child, life = os.pipe()
-            ours.callback(os.close, life)
-            theirs.callback(os.close, life_child)
-            output, output_child = os.pipe()
-            ours.callback(os.close, output)
-            theirs.callback(os.close, output_child)
-        except OSError as error:
-            raise _launch_error(spec, error) from error
-        yield _Ends(boot, life, output), (boot_child.fileno(), life_child, output_child)
-        ours.pop_all()
-
-
-def _launch_error(spec: WorkerSpec, error: OSError) -> LaunchError:
-    where = f" in {spec.cwd!r}" if spec.cwd is not None else ""
-    name = error.errno if error.errno is not None else "?"
-    return LaunchError(f"cannot start {spec.argv[0]!r}{where}: {error.strerror} (errno {name})")
+        return self._keep(_spawn(spec))
 
 
 def _spawn(spec: WorkerSpec) -> ProcessHandle:
-    with _channels(spec) as (ends, (boot, life, output)):
+    with channels(spec) as (ends, (boot, life, output)):
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is what the user configured
                 spec.argv,
@@ -163,170 +64,17 @@ def _spawn(spec: WorkerSpec) -> ProcessHandle:
                 start_new_session=True,
             )
         except OSError as error:
-            raise _launch_error(spec, error) from error
-        ends.boot.setblocking(False)
-        os.set_blocking(ends.output, False)
-        return ProcessHandle(spec, process, ends)
+            raise launch_error(spec, error) from error
+
+        async def reap() -> Ended:
+            return _reap(process)
+
+        return ProcessHandle(spec, process.pid, ends, reap)
 
 
-class ProcessHandle:
-    """A running process. Made by :meth:`ProcessLauncher.start`."""
-
-    def __init__(self, spec: WorkerSpec, process: subprocess.Popen[bytes], ends: _Ends) -> None:
-        self.spec = spec
-        self._process = process
-        self._ends = ends
-        self._boot_given = False
-        self._pidfd = _pidfd(process.pid)
-        self._ring = Ring()
-        self._lines = LineLog(self.id)
-        self._file = RotatingFile(self.id, spec.log_files) if spec.log_files else None
-        self._exit: Exit | None = None
-        self._ended = anyio.Event()
-
-    def __repr__(self) -> str:
-        return (
-            f"<ProcessHandle {self.id} pid {self.pid}{'' if self._exit is None else ' ' + self._exit.detail}>"
-        )
-
-    @property
-    def id(self) -> str:
-        """Id of the worker, or ``pid-<n>`` if the spec has none."""
-        return self.spec.worker or f"pid-{self._process.pid}"
-
-    @property
-    def pid(self) -> int:
-        """Process id, which is also the id of its session and process group."""
-        return self._process.pid
-
-    @property
-    def boot(self) -> socket.socket:
-        """Our end of the boot channel, non-blocking. Whoever asks for it closes it."""
-        self._boot_given = True
-        return self._ends.boot
-
-    async def exited(self) -> Exit:
-        """Wait for the end."""
-        await self._ended.wait()
-        return cast("Exit", self._exit)
-
-    def terminate(self) -> None:
-        """SIGTERM to the process, and SIGCONT so that a stopped one sees it."""
-        if self._exit is None:
-            for number in (signal.SIGTERM, signal.SIGCONT):
-                with contextlib.suppress(ProcessLookupError):
-                    if self._pidfd is not None:
-                        signal.pidfd_send_signal(self._pidfd, number)
-                    else:
-                        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL to the process group."""
-        if self._exit is None:  # so the leader is not reaped, and the id of the group is still its own
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-
-    def tail(self, count: int = 4096) -> bytes:
-        """The last bytes of stdout and stderr, at most 64 KiB."""
-        return self._ring.tail(count)
-
-    def memory(self) -> int | None:
-        """Resident memory in bytes; None once it is gone, or without ``/proc``."""
-        if self._exit is not None:
-            return None
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
-        except (OSError, IndexError):
-            return None
-
-    def rotate(self) -> None:
-        """Begin a new log file, if there is one."""
-        if self._file is not None:
-            self._file.rotate()
-
-    async def gone(self) -> None:
-        """Wait until the process has ended; does not reap it."""
-        if self._pidfd is not None:
-            await anyio.wait_readable(self._pidfd)
-        else:
-            await anyio.to_thread.run_sync(_wait_for, self.pid, abandon_on_cancel=True)
-
-    async def pump(self) -> None:
-        """Drain the output for as long as somebody holds the other end."""
-        while True:
-            await anyio.wait_readable(self._ends.output)
-            if self._read() == 0:
-                return
-
-    def _read(self) -> int | None:
-        """Read a chunk of output. Returns its size: 0 at the end, None if there is nothing for now."""
-        try:
-            data = os.read(self._ends.output, _CHUNK)
-        except BlockingIOError:
-            return None
-        if data:
-            self._ring.write(data)
-            if self._file is not None:
-                self._file.write(data)
-            self._lines.write(data, time.monotonic())
-        return len(data)
-
-    def finish(self) -> None:
-        """Reap the process, read what is left of its output, close everything, tell the waiters."""
-        try:
-            for _ in range(_LAST_CHUNKS):
-                if not self._read():
-                    break
-            self._exit = self._reap()
-        except OSError as error:
-            self._exit = Exit(reason=Reason.UNKNOWN, detail=f"pid {self.pid} cannot be reaped: {error}")
-        finally:
-            self._ended.set()  # whoever waits must hear of it, whatever else fails
-            self._close()
-
-    def _close(self) -> None:
-        self._lines.close()
-        if self._file is not None:
-            self._file.close()
-        if not self._boot_given:
-            self._ends.boot.close()
-        os.close(self._ends.life)
-        os.close(self._ends.output)
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-
-    def _reap(self) -> Exit:
-        output = self._ring.tail(self._ring.limit)
-        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-        if pid == 0:
-            detail = f"pid {self.pid} is still there {_REAP_SECONDS:g} s after SIGKILL"
-            return Exit(reason=Reason.UNKNOWN, detail=detail, output=output)
-        code = os.waitstatus_to_exitcode(status)
-        self._process.returncode = code
-        if code >= 0:
-            reason, detail = Reason.EXITED, f"exited with code {code}"
-        else:
-            reason, detail = Reason.SIGNALLED, f"ended by {signal_name(-code)}"
-        return Exit(
-            reason=reason,
-            code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            detail=detail,
-            output=output,
-            user=usage.ru_utime,
-            system=usage.ru_stime,
-            max_rss=usage.ru_maxrss * 1024,
-        )
-
-
-def _pidfd(pid: int) -> int | None:
-    """A descriptor of the process that cannot come to mean another one; None where there is none."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
-
-
-def _wait_for(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+def _reap(process: subprocess.Popen[bytes]) -> Ended:
+    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    if pid == 0:
+        raise OSError("it is still there, in spite of SIGKILL")
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Ended(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
