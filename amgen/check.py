@@ -44,7 +44,13 @@ _CODES = {
 def build(model: SchemaModel) -> Schema:
     """The value that the generated module will hold. *model* must have passed :func:`run`."""
     groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
-    return Schema(model.name, _states(model), groups=groups, roles=tuple(model.roles))
+    return Schema(
+        model.name,
+        _states(model),
+        groups=groups,
+        roles=tuple(model.roles),
+        invariants=[i.value() for i in model.invariants],
+    )
 
 
 def _states(model: SchemaModel) -> dict[str, State]:
@@ -80,7 +86,7 @@ def run(model: SchemaModel, report: Report) -> None:
         report.error("AM313", f"{edges} relations, at most {MAX_EDGES} are allowed", model.span)
         return
     groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
-    problems = find_problems(_states(model), groups)
+    problems = find_problems(_states(model), groups, [i.value() for i in model.invariants])
     for problem in problems:
         _place(model, problem, report)
     if any(p.kind == "too-many-states" for p in problems):
@@ -104,6 +110,10 @@ def _place(model: SchemaModel, problem: Problem, report: Report) -> None:
         group = model.groups[problem.state]
         span = next((m.span for m in group.members if m.text == problem.other), group.span)
         report.error(code, f"{problem.state}: {problem.message}", span)
+        return
+    if problem.relation == "invariant":
+        for name in [n for i in model.invariants for n in (*i.when, *i.then) if n.text == problem.other]:
+            report.error(code, problem.message, name.span)
         return
     state = model.states.get(problem.state)
     if state is None:

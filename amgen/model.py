@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from amgen.errors import Span
-from asyncmachine.schema import Operation, Overflow
+from asyncmachine.schema import Invariant, InvariantKind, Operation, Overflow
 
 __all__ = [
     "RELATIONS",
     "ArgDoc",
     "GroupDoc",
     "GroupModel",
+    "InvariantDoc",
     "Name",
     "Relation",
     "RelationModel",
@@ -101,6 +102,21 @@ class RoleDoc:
 
 
 @dataclass(frozen=True, slots=True)
+class InvariantDoc:
+    """One entry under ``invariants``; *when* and *then* as in ``schema.Invariant``."""
+
+    kind: InvariantKind
+    when: tuple[Name, ...]
+    then: tuple[Name, ...] = ()
+    doc: str = ""
+
+    def value(self) -> Invariant:
+        """What the module will hold."""
+        when, then = (tuple(n.text for n in names) for names in (self.when, self.then))
+        return Invariant(self.kind, when, then, self.doc)
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaDoc:
     """One file."""
 
@@ -111,6 +127,7 @@ class SchemaDoc:
     roles: tuple[RoleDoc, ...]
     groups: tuple[GroupDoc, ...]
     states: tuple[StateDoc, ...]
+    invariants: tuple[InvariantDoc, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +190,4 @@ class SchemaModel:
     roles: Mapping[str, tuple[Operation, ...]]
     groups: Mapping[str, GroupModel]
     states: Mapping[str, StateModel]
+    invariants: tuple[InvariantDoc, ...] = ()

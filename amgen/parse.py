@@ -18,6 +18,7 @@ from amgen.model import (
     ArgDoc,
     Default,
     GroupDoc,
+    InvariantDoc,
     Name,
     Relation,
     RoleDoc,
@@ -31,11 +32,12 @@ from asyncmachine.schema import Operation, Overflow
 
 __all__ = ["document"]
 
-_ROOT_KEYS = ("machine", "doc", "extends", "roles", "groups", "states")
+_ROOT_KEYS = ("machine", "doc", "extends", "roles", "groups", "states", "invariants")
 _STATE_KEYS = (
     *("doc", "auto", "multi", *RELATIONS, "tags", "args", "rpc"),
     *("scope", "limit", "overflow", "timeout", "override", "drop"),
 )
+_INVARIANT_KEYS = ("never", "implies", "doc")
 _ARG_KEYS = ("type", "default", "doc", "local")
 _OPERATIONS: dict[str, Operation] = {o: o for o in get_args(Operation)}
 _OVERFLOWS: dict[str, Overflow] = {o: o for o in get_args(Overflow)}
@@ -156,6 +158,7 @@ class _Parser(_Shapes):
             roles=tuple(self.roles(found["roles"])) if "roles" in found else (),
             groups=tuple(self.groups(found["groups"])) if "groups" in found else (),
             states=tuple(states),
+            invariants=tuple(self.invariants(found.get("invariants"))),
         )
         return doc if machine else None
 
@@ -218,6 +221,51 @@ class _Parser(_Shapes):
             else:
                 found.append(Name(item.value, item.span))
         return tuple(found)
+
+    # -- invariants -----------------------------------------------------------------------------
+
+    def invariants(self, node: Node | None) -> Iterator[InvariantDoc]:
+        if node is None:
+            return
+        if not isinstance(node, ListNode):
+            self.wrong("invariants", "a list such as [{never: [A, B]}]", node)
+            return
+        for item in node.items:
+            if not isinstance(item, MapNode):
+                self.wrong("an invariant", "a mapping such as {never: [A, B]}", item)
+            elif invariant := self.invariant(item):
+                yield invariant
+
+    def invariant(self, node: MapNode) -> InvariantDoc | None:
+        found = self.fields(node, "an invariant", _INVARIANT_KEYS)
+        doc = self.text(found.get("doc"), "doc") or ""
+        if "never" in found and "implies" in found:
+            text = "an invariant says either `never` or `implies`; write two"
+            self.report.error("AM106", text, found["implies"].span)
+        elif "never" in found:
+            when = self.together(found["never"], "never")
+            return InvariantDoc("never", when, (), doc) if when else None
+        elif "implies" in found:
+            sides = self.fields(found["implies"], "implies", ("if", "then"))
+            for key in ("if", "then"):
+                if key not in sides:
+                    self.report.error("AM107", f"implies needs the key {key!r}", found["implies"].span)
+            when, then = (self.together(sides[k], k) if k in sides else () for k in ("if", "then"))
+            return InvariantDoc("implies", when, then, doc) if when and then else None
+        else:
+            self.report.error("AM107", "an invariant needs the key 'never' or 'implies'", node.span)
+        return None
+
+    def together(self, node: Node, what: str) -> tuple[Name, ...]:
+        """States that are looked at together, at least one. A group would read as "any of them"."""
+        found = self.references(node, what)
+        if isinstance(node, ListNode) and not node.items:
+            self.report.error("AM106", f"{what} must name a state", node.span)
+        for name in found:
+            if name.text.startswith("$"):
+                text = f"{what} names group {name.text!r}; an invariant names states, one by one"
+                self.report.error("AM306", text, name.span)
+        return tuple(n for n in found if not n.text.startswith("$"))
 
     # -- states ---------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ __all__ = ["InternalError", "header", "mermaid", "module", "package"]
 
 _CALLS = frozenset(
     {
+        "Invariant",
         "Masks",
+        "Precomputed",
         "Schema",
         "State",
         "cast",

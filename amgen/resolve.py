@@ -8,7 +8,7 @@ properties; ``override: true`` replaces the state, ``drop:`` takes targets away.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from amgen.errors import Related, Report
@@ -17,6 +17,7 @@ from amgen.model import (
     ArgDoc,
     GroupDoc,
     GroupModel,
+    InvariantDoc,
     Name,
     Relation,
     RelationModel,
@@ -126,6 +127,7 @@ class _Flat:
             roles=self.roles,
             groups=self.groups,
             states=self.states,
+            invariants=tuple(self._invariants()),
         )
 
     # -- what comes from parents ----------------------------------------------------------------
@@ -170,6 +172,16 @@ class _Flat:
                 self.report.error("AM306", text, member.span)
         members = tuple(m for m in group.members if not m.text.startswith("$"))
         self._merge_group(GroupModel(group.name.text, group.name.span, members))
+
+    def _invariants(self) -> Iterator[InvariantDoc]:
+        """Those of parents first. What is said twice counts once, with the oldest doc."""
+        inherited = [i for _, parent in self.parents for i in parent.invariants]
+        seen: set[tuple[object, ...]] = set()
+        for invariant in [*inherited, *self.doc.invariants]:
+            key = (invariant.kind, frozenset(invariant.when), frozenset(invariant.then))
+            if key not in seen:
+                seen.add(key)
+                yield invariant
 
     def _take(self, state: StateDoc, base: StateModel | None) -> None:
         name = state.name.text

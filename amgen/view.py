@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from amgen import names
 from amgen.model import RELATIONS, ArgDoc, SchemaModel
-from asyncmachine.schema import ABI, Masks, Schema, State, snake_case
+from asyncmachine.schema import ABI, Invariant, Masks, Schema, State, snake_case
 
 __all__ = [
     "ArgView",
@@ -77,6 +77,7 @@ class ModuleView:
     groups: tuple[str, ...]
     group_lines: tuple[str, ...]
     roles: str
+    invariants: tuple[str, ...]
     args: tuple[ArgsView, ...]
     plain: tuple[str, ...]
     masks: tuple[str, ...]
@@ -104,7 +105,17 @@ def build(model: SchemaModel, schema: Schema) -> ModuleView:
         upper=upper,
         snake=module_name(machine),
         doc=names.docstring(model.doc or f"Machine {machine}.", 0, WIDTH - len(machine)),
-        imports=tuple(sorted([*_IMPORTS, *(["Decoder"] if args else []), *decoders], key=_import_order)),
+        imports=tuple(
+            sorted(
+                [
+                    *_IMPORTS,
+                    *(["Decoder"] if args else []),
+                    *(["Invariant"] if schema.invariants else []),
+                    *decoders,
+                ],
+                key=_import_order,
+            )
+        ),
         typing=tuple(sorted([*_TYPING, *(["ClassVar", "overload"] if args else [])], key=_import_order)),
         exports=tuple(
             sorted(
@@ -132,6 +143,7 @@ def build(model: SchemaModel, schema: Schema) -> ModuleView:
             for line in _call(f"{names.literal(g)}: ", members, 8, ",")
         ),
         roles="\n".join(_call("roles=", schema.roles, 4, ",")),
+        invariants=tuple(line for i in schema.invariants for line in _invariant(i)),
         args=args,
         plain=tuple(names.literal(n) for n in schema.names if n not in required),
         masks=tuple(_masks(schema.masks)),
@@ -146,6 +158,7 @@ _IMPORTS = (
         "Event",
         "Facade",
         "Masks",
+        "Precomputed",
         "ResultLike",
         "Schema",
         "State",
@@ -182,6 +195,31 @@ def _call(prefix: str, items: Sequence[str], indent: int, end: str) -> list[str]
     if len(line) <= WIDTH:
         return [line]
     return [f"{pad}{prefix}(", *(f"{pad}    {names.literal(i)}," for i in items), f"{pad}){end}"]
+
+
+def _invariant(invariant: Invariant) -> list[str]:
+    """``Invariant("never", ("A", "B")),`` in the tuple of invariants."""
+    fields = [names.literal(invariant.kind), _tuple(invariant.when)]
+    if invariant.then:
+        fields.append(_tuple(invariant.then))
+    one = f"        Invariant({', '.join(fields)}),"
+    if not invariant.doc and len(one) <= WIDTH:
+        return [one]
+    lines = ["        Invariant(", f"            {fields[0]},"]
+    for items in (invariant.when, invariant.then):
+        lines += _call("", items, 12, ",") if items else []
+    if invariant.doc:
+        lines += _doc(invariant.doc)
+    return [*lines, "        ),"]
+
+
+def _doc(doc: str) -> list[str]:
+    """``doc="...",`` at the depth of the fields of a state."""
+    one = f"            doc={names.literal(doc)},"
+    if len(one) <= WIDTH:
+        return [one]
+    lines = names.text_lines(doc, WIDTH - 16)
+    return ["            doc=(", *(f"                {line}" for line in lines), "            ),"]
 
 
 def _state(name: str, state: State, has_args: bool) -> StateView:
@@ -224,11 +262,7 @@ def _entry(name: str, state: State, has_args: bool) -> list[str]:
         if items := getattr(state, relation):
             fields += _call(f"{relation}=", items, 12, ",")
     if state.doc:
-        lines = names.text_lines(state.doc, WIDTH - 16)
-        one = f"{pad}doc={names.literal(state.doc)},"
-        fields += (
-            [one] if len(one) <= WIDTH else [f"{pad}doc=(", *(f"{pad}    {x}" for x in lines), f"{pad}),"]
-        )
+        fields += _doc(state.doc)
     if has_args:
         fields.append(f"{pad}args={name}Args,")
     if state.rpc:

@@ -2,7 +2,7 @@
 # source: all schemas
 # sources-sha256: 00058edce5ddd48151aa9da0b2af441c42aecd48d6096437a8be37214762ed96
 # body-sha256: 788f37617fecdc50e5b7a9665a390626d5cef195fb53cfe0d2e9428b066a8078
-# abi: 1
+# abi: 2
 """Generated state machines: 12 modules, import the one you need."""
 
 # pyright: reportUnsupportedDunderAll=false

@@ -45,6 +45,7 @@ from asyncmachine._args import (
     decode_str,
 )
 from asyncmachine._facades import ClockLike, Event, Facade, ResultLike
+from asyncmachine._invariants import Invariant, InvariantKind
 from asyncmachine.errors import SchemaError, SchemaMismatch, UnknownState, did_you_mean
 
 __all__ = [
@@ -56,9 +57,12 @@ __all__ = [
     "Event",
     "Facade",
     "Group",
+    "Invariant",
+    "InvariantKind",
     "Masks",
     "Operation",
     "Overflow",
+    "Precomputed",
     "Problem",
     "ResultLike",
     "Schema",
@@ -80,7 +84,7 @@ __all__ = [
     "snake_case",
 ]
 
-ABI: Final = 1
+ABI: Final = 2
 EXCEPTION: Final = "Exception"
 MAX_STATES: Final = 4096
 
@@ -170,7 +174,9 @@ class Problem:
     other: str = ""
 
 
-def find_problems(states: Mapping[str, State], groups: Mapping[str, Group]) -> list[Problem]:
+def find_problems(
+    states: Mapping[str, State], groups: Mapping[str, Group], invariants: Iterable[Invariant] = ()
+) -> list[Problem]:
     """Everything that is wrong with these states and groups, in index order. Empty when valid."""
     found = [*_bad_names(states)]
     for name, state in states.items():
@@ -193,6 +199,11 @@ def find_problems(states: Mapping[str, State], groups: Mapping[str, Group]) -> l
             if other not in states:
                 text = f"group names unknown state {other!r}{did_you_mean(other, states)}"
                 found.append(Problem("unknown-state", group, text, "group", other))
+    for invariant in invariants:
+        for other in invariant.states:
+            if other not in states and other != EXCEPTION:
+                text = f"invariant `{invariant}` names unknown state {other!r}{did_you_mean(other, states)}"
+                found.append(Problem("unknown-state", "", text, "invariant", other))
     for relation in ("require", "after"):
         for cycle in _cycles(states, relation):
             text = f"{relation} goes in a circle: {' -> '.join([*cycle, cycle[0]])}"
@@ -334,6 +345,14 @@ def _sanitize(name: str, state: State) -> State:
     return State(**{**values, "add": add, "remove": remove, "after": after, "require": require})
 
 
+@dataclass(frozen=True, slots=True)
+class Precomputed:
+    """What the compiler has computed of a schema that it has checked: tables and :attr:`Schema.digest`."""
+
+    masks: Masks
+    digest: str
+
+
 class Schema:
     """An ordered, validated, immutable set of states.
 
@@ -342,18 +361,23 @@ class Schema:
         states: name -> State, in index order. ``Exception`` is appended if it is missing.
         groups: name -> states of the group.
         roles: names of the roles that ``State.rpc`` may mention.
-        masks, digest: given by generated modules, where the compiler has computed them and
-            checked the schema; left out by hand-written schemas, which are checked here.
+        invariants: what must be true of the active states whenever a machine is at rest.
+        made: given by generated modules, whose schema the compiler has checked; left out by
+            hand-written schemas, which are checked here.
 
     Raises:
         SchemaError: with every problem found.
 
     Attributes:
         digest: 32 hex digits, BLAKE2b-128 over names, order, properties, relations and args; two
-            peers with one digest agree on every index.
+            peers with one digest agree on every index. Invariants do not count, they are local.
+        invariants: those that were given, with their bit masks.
     """
 
-    __slots__ = ("_plans", "digest", "groups", "index", "masks", "name", "names", "roles", "states")
+    __slots__ = (
+        *("_plans", "digest", "groups", "index", "invariants"),
+        *("masks", "name", "names", "roles", "states"),
+    )
 
     def __init__(
         self,
@@ -362,23 +386,25 @@ class Schema:
         *,
         groups: Mapping[str, Group] | None = None,
         roles: Sequence[str] = (),
-        masks: Masks | None = None,
-        digest: str = "",
+        invariants: Iterable[Invariant] = (),
+        made: Precomputed | None = None,
     ) -> None:
         self.name = name
         self.groups: Mapping[str, Group] = dict(groups or {})
         self.roles = tuple(roles)
-        if masks is None or not digest:
-            if problems := find_problems(states, self.groups):
+        invariants = tuple(invariants)
+        if made is None:
+            if problems := find_problems(states, self.groups, invariants):
                 raise SchemaError(name, problems)
             states = {n: _sanitize(n, s) for n, s in states.items()}
             states.setdefault(EXCEPTION, State(multi=True, doc="An error happened."))
-            masks, digest = Masks.build(states), schema_digest(states)
+            made = Precomputed(Masks.build(states), schema_digest(states))
         self.states: Mapping[str, State] = dict(states)
         self.names = tuple(states)
         self.index: Mapping[str, int] = {n: i for i, n in enumerate(self.names)}
-        self.masks = masks
-        self.digest = digest
+        self.masks = made.masks
+        self.digest = made.digest
+        self.invariants = tuple(i.bound(self.mask) for i in invariants)
         self._plans: object = None  # the plan cache, shared by all machines of this schema
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ import yaml
 from asyncmachine.api import Result, Tracer
 from asyncmachine.errors import UnknownState
 from asyncmachine.machine import Machine
-from asyncmachine.schema import Masks, Schema, State, find_problems, snake_case
+from asyncmachine.schema import Masks, Precomputed, Schema, State, find_problems, snake_case
 
 HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "docs" / "spec" / "machine.md"
@@ -96,7 +96,7 @@ def schema_of(states: dict[str, State]) -> Schema:
     circular = any(problem.kind == "require-cycle" for problem in find_problems(states, {}))
     ranked = {n: replace(s, require=()) for n, s in states.items()} if circular else states
     masks = replace(Masks.build(ranked), require=require)
-    return Schema("Vector", states, masks=masks, digest="0" * 32)
+    return Schema("Vector", states, made=Precomputed(masks, "0" * 32))
 
 
 def sanitized(vector: Json) -> dict[str, State]:
