@@ -10,9 +10,9 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amgen.errors import AmgenError
-from amgen.view import GraphView, ModuleView
+from amgen.view import ModuleView
 
-__all__ = ["InternalError", "header", "mermaid", "module", "package"]
+__all__ = ["InternalError", "header", "module", "package"]
 
 _CALLS = frozenset(
     {
@@ -79,11 +79,6 @@ def package(modules: Sequence[str], abi: int) -> str:
         header("source: all schemas", hashlib.sha256("\0".join(modules).encode()).hexdigest(), body, abi)
         + body
     )
-
-
-def mermaid(view: GraphView) -> str:
-    """The text of a Mermaid flowchart."""
-    return _environment().get_template("graph.mmd.j2").render(g=view)
 
 
 def header(source: str, digest: str, body: str, abi: int) -> str:

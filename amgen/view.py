@@ -5,7 +5,7 @@ All text in a view is either made of checked names and fixed words, or a literal
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amgen import names
@@ -15,14 +15,11 @@ from asyncmachine.schema import ABI, Invariant, Masks, Schema, State, snake_case
 __all__ = [
     "ArgView",
     "ArgsView",
-    "GraphView",
     "ModuleView",
     "StateView",
     "build",
     "explain",
-    "graph",
     "module_name",
-    "neighbours",
 ]
 
 WIDTH = 110
@@ -330,70 +327,7 @@ def _table(name: str, numbers: Sequence[str]) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------
-# Diagrams and explanations
-
-
-@dataclass(frozen=True, slots=True)
-class GraphView:
-    """Nodes are ``(id, name, css class)``, edges ``(from id, arrow, to id)``."""
-
-    title: str
-    nodes: tuple[tuple[str, str, str], ...]
-    edges: tuple[tuple[str, str, str], ...]
-
-
-_ARROWS = {"require": "-->|require|", "add": "==>|add|", "remove": "--x|remove|", "after": "-.->|after|"}
-
-
-def graph(model: SchemaModel, states: Collection[str] = ()) -> GraphView:
-    """A diagram of *states* and the relations between them; of all states when empty.
-
-    Two states that remove each other are joined by one line.
-    """
-    shown = [n for n in model.states if not states or n in states]
-    ids = {name: f"s{i}" for i, name in enumerate(shown)}
-    edges: list[tuple[str, str, str]] = []
-    for name in shown:
-        for relation in RELATIONS:
-            for target in model.states[name].targets(relation):
-                mutual = (
-                    relation == "remove" and target in ids and name in model.states[target].targets("remove")
-                )
-                if (
-                    target not in ids
-                    or target == name
-                    or (mutual and shown.index(target) < shown.index(name))
-                ):
-                    continue
-                edges.append((ids[name], "x--x|remove|" if mutual else _ARROWS[relation], ids[target]))
-    nodes = tuple((ids[n], n, _css(model, n)) for n in shown)
-    return GraphView(model.name, nodes, tuple(edges))
-
-
-def _css(model: SchemaModel, name: str) -> str:
-    state = model.states[name]
-    return (
-        "error"
-        if name == "Exception" or name.startswith("Err")
-        else "auto"
-        if state.auto
-        else "multi"
-        if state.multi
-        else "plain"
-    )
-
-
-def neighbours(model: SchemaModel, state: str, distance: int) -> tuple[str, ...]:
-    """States that are at most *distance* relations away from *state*, in either direction."""
-    linked: dict[str, set[str]] = {name: set() for name in model.states}
-    for name, one in model.states.items():
-        for target in (t for r in RELATIONS for t in one.targets(r)):
-            linked[name].add(target)
-            linked[target].add(name)
-    found = {state}
-    for _ in range(distance):
-        found |= {other for name in found for other in linked[name]}
-    return tuple(name for name in model.states if name in found)
+# Explanations
 
 
 def explain(model: SchemaModel, state: str) -> list[tuple[str, str]]:

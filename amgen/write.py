@@ -14,7 +14,7 @@ from typing import Literal
 
 from amgen.errors import WriteError
 
-__all__ = ["Finding", "Written", "apply", "compare"]
+__all__ = ["Finding", "Written", "apply", "compare", "save"]
 
 Kind = Literal["missing", "stale", "edited", "orphaned", "foreign"]
 
@@ -151,6 +151,20 @@ def _refuse(findings: Sequence[Finding], output: Path, force: bool) -> None:
             )
     if problems:
         raise WriteError("\n".join(problems))
+
+
+def save(path: Path, text: str) -> None:
+    """Replace one file that the user named, atomically; such a file has no header.
+
+    Raises:
+        WriteError: *path* is a symbolic link, or the disk refused; then the old file is whole.
+    """
+    if path.is_symlink():
+        raise WriteError(f"AM802: {path} is a symbolic link; remove it first")
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise WriteError(f"AM803: {path} cannot be written: {error.strerror or error}") from None
 
 
 def _replace(path: Path, text: str) -> None:

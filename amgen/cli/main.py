@@ -21,7 +21,7 @@ _COMMANDS = {
     "compile": "amgen.cli.build:compile_command",
     "check": "amgen.cli.build:check_command",
     "explain": "amgen.cli.look:explain_command",
-    "graph": "amgen.cli.look:graph_command",
+    "graph": "amgen.cli.draw:graph_command",
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from amgen import compile_tree
 from amgen.errors import WriteError
-from amgen.write import apply, compare
+from amgen.write import apply, compare, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,3 +156,15 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("", "utf-8")
     with pytest.raises(WriteError, match="Not a directory"):
         apply(FILES, tmp_path / "out")
+
+
+def test_one_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.json", "old\n")
+    save(tmp_path / "a.json", "new\n")
+    assert (tmp_path / "a.json").read_bytes() == b"new\n"
+    (tmp_path / "link").symlink_to("a.json")
+    with pytest.raises(WriteError, match="AM802"):
+        save(tmp_path / "link", "x")
+    with pytest.raises(WriteError, match="AM803"):
+        save(tmp_path / "nowhere" / "a.json", "x")
+    assert names(tmp_path) == ["a.json", "link"]
