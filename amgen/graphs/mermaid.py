@@ -21,7 +21,7 @@ _CLASSES: Final = (
     "classDef auto fill:#efe,stroke:#464,color:#111,stroke-dasharray:4 3",
     "classDef error fill:#fee,stroke:#a44,color:#111",
 )
-_FOCUS: Final = "classDef focus stroke-width:4px"
+_MARKS: Final = {"inherited": "color:#666", "focus": "stroke-width:4px"}
 
 
 def draw(graph: Graph) -> str:
@@ -35,9 +35,9 @@ def _lines(graph: Graph) -> Iterator[str]:
     yield from (f"    {_node(node)}" for node in graph.nodes)
     yield from (f"    {_edge(edge)}" for edge in graph.edges)
     yield from (f"    {line}" for line in _CLASSES)
-    focused = ",".join(node.id for node in graph.nodes if node.focus)
-    if focused:
-        yield from (f"    {_FOCUS}", f"    class {focused} focus")
+    for mark, style in _MARKS.items():
+        if marked := ",".join(node.id for node in graph.nodes if getattr(node, mark)):
+            yield from (f"    classDef {mark} {style}", f"    class {marked} {mark}")
 
 
 def _node(node: Node) -> str:

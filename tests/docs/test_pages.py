@@ -22,7 +22,7 @@ PAGES = [
 ]
 FENCED = re.compile(r"^(`{3,}).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-DIAGRAM = re.compile(r"<!-- am-gen (graph [^>]+?) -->\n```mermaid\n(.*?)```\n<!-- end -->", re.DOTALL)
+DIAGRAM = re.compile(r"<!-- am-gen (graph [^>]+?) -->\n```\w+\n(.*?)```\n<!-- end -->", re.DOTALL)
 COMMANDS = {
     "am-node": (am_node, ("map", "supervisor", "worker", "status")),
     "am-gen": (am_gen, ("compile", "check", "explain", "graph")),

@@ -26,6 +26,8 @@ flowchart LR
     classDef plain fill:#eef,stroke:#446,color:#111
     classDef auto fill:#efe,stroke:#464,color:#111,stroke-dasharray:4 3
     classDef error fill:#fee,stroke:#a44,color:#111
+    classDef inherited color:#666
+    class s0,s4 inherited
     classDef focus stroke-width:4px
     class s1 focus
 """
