@@ -22,6 +22,7 @@ _COMMANDS = {
     "check": "amgen.cli.build:check_command",
     "explain": "amgen.cli.look:explain_command",
     "graph": "amgen.cli.draw:graph_command",
+    "grafana": "amgen.cli.monitor:grafana_command",
 }
 
 

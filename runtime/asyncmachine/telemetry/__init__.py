@@ -1,0 +1,3 @@
+"""What machines tell from outside: metrics. Telemetry attaches to a machine, which never knows of it."""
+
+from __future__ import annotations
