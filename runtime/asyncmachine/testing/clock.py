@@ -58,7 +58,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         super().__init__(selector)
         selector.loop = self
-        self._clock_resolution = 1e-9  # of the real clock otherwise, whose steps may be coarse
+        self._clock_resolution = math.ulp(0.0)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -75,8 +75,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if due == math.inf:
             raise Deadlock(_STUCK)
         self._now = max(self._now, due)
-        # The loop calls what is due before now + resolution, which must be more than now.
-        self._clock_resolution = max(1e-9, 2 * math.ulp(self._now))
+        # The loop calls what is due before now + resolution. It must be more than now, and nothing else may be
+        # due: a deadline of anyio that is called too early sets itself again, and time would never pass.
+        self._clock_resolution = math.ulp(self._now)
 
 
 def virtual_backend(backend: str) -> tuple[str, dict[str, Any]]:
