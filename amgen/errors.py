@@ -1,8 +1,8 @@
 """What goes wrong in a compilation: diagnostics are values, collected and sorted, never printed here.
 
-Codes and their meaning are listed in ``docs/spec/schema.md``: AM0xx the file as text, AM1xx the
-shape of a document, AM2xx inheritance, AM3xx the meaning of states and relations, AM8xx files to
-write, AM9xx a defect of the compiler itself.
+Codes, what they mean and the way out are in ``docs/errors.md``, which ``am-gen explain`` prints: AM0xx the
+file as text, AM1xx the shape of a document, AM2xx inheritance, AM3xx the meaning of states and
+relations, AM8xx files to write, AM9xx a defect of the compiler itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+from unicodedata import combining, east_asian_width
 
 from asyncmachine.errors import AsyncMachineError
 
@@ -151,9 +152,17 @@ def _excerpt(span: Span, texts: Mapping[str, str]) -> list[str]:
     start = max(0, span.column - 60)  # a very long line is shown around its column
     line = source[span.line - 1][start : start + 120].replace("\t", " ")
     column = span.column - 1 - start
+    marked = line[column : column + span.length]
     number = str(span.line)
-    caret = "^" * max(1, min(span.length, len(line) - column))
-    return [f" {number} | {line}", f" {' ' * len(number)} | {' ' * column}{caret}"]
+    caret = "^" * max(1, _width(marked))
+    return [f" {number} | {line}", f" {' ' * len(number)} | {' ' * _width(line[:column])}{caret}"]
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that *text* takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, object]:
@@ -168,17 +177,24 @@ def as_json(diagnostic: Diagnostic) -> dict[str, object]:
 
 
 def _place(span: Span) -> dict[str, object]:
-    return {"path": span.path, "line": span.line, "column": span.column}
+    return {"path": span.path, "line": span.line, "column": span.column, "length": span.length}
 
 
 def as_github(diagnostic: Diagnostic) -> str:
-    """A workflow command, which GitHub shows at the line in a pull request."""
+    """A workflow command, which GitHub shows at the line in a pull request; related places are named."""
     span = diagnostic.span
-    place = f"file={_escape(span.path)},line={span.line},col={span.column},title={diagnostic.code}"
-    return f"::{diagnostic.severity} {place}::{_escape(diagnostic.message)}"
+    end = span.column + span.length - 1
+    place = f"file={_property(span.path)},line={span.line},col={span.column},endColumn={end}"
+    notes = [f"{place.span}: {place.message}" for place in diagnostic.related]
+    text = _data("\n".join([diagnostic.message, *notes]))
+    return f"::{diagnostic.severity} {place},title={diagnostic.code}::{text}"
 
 
-def _escape(text: str) -> str:
-    for raw, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), (",", "%2C"), (":", "%3A")):
-        text = text.replace(raw, escaped)
-    return text
+def _data(text: str) -> str:
+    """What GitHub reads as *text* behind ``::``."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """The same for a value in front of it, where commas and colons mean something, too."""
+    return _data(text).replace(",", "%2C").replace(":", "%3A")

@@ -26,20 +26,36 @@ _FORMAT = click.option(
 )
 
 
-@click.command("compile")
+@click.command(
+    "compile",
+    epilog="""\b
+Examples:
+  am-gen compile                        folders as in pyproject.toml:
+                                          [tool.amgen]
+                                          schemas = "schemas"
+                                          output = "src/app/states"
+  am-gen compile schemas -o states      folders as said here
+  am-gen compile schemas/lamp.yaml      one schema; the other modules stay as they are
+  am-gen compile --format github        for annotations in a pull request""",
+)
 @_SCHEMAS
 @_OUTPUT
 @_FORMAT
 @click.option("--force", is_flag=True, help="Overwrite files that were edited by hand or are not ours.")
 def compile_command(schemas: Path | None, output: Path | None, style: str, force: bool) -> int:
-    """Compile SCHEMAS, a folder or one file, to Python modules."""
+    """Compile SCHEMAS, a folder or one file, to Python modules.
+
+    Files that would not change are not touched, modules whose schema is gone are removed, and files that are
+    not ours or were edited by hand are left alone unless --force is given.
+    Exit codes: 0 done, 1 a file could not be written, 2 a schema has errors, 3 wrong usage.
+    """
     config = Config.load(Path.cwd(), schemas, output)
     outcome = run(config)
     if outcome.failed:
         report(config, outcome, style, [])
         return INVALID
     files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
-    done = write.apply(files, config.output, force=force, prune=not config.only)
+    done = write.apply(files, Path(near(config.output)), force=force, prune=not config.only)
     report(config, outcome, style, [])
     if style == "text":
         for verb, names in (("wrote", done.written), ("removed", done.removed)):
@@ -51,19 +67,32 @@ def compile_command(schemas: Path | None, output: Path | None, style: str, force
     return 0
 
 
-@click.command("check")
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  am-gen check                          in CI, or before a commit
+  am-gen check schemas/lamp.yaml        only this module
+  am-gen check --format github          for annotations in a pull request
+  am-gen check --format json | jq -r '.files[].path'""",
+)
 @_SCHEMAS
 @_OUTPUT
 @_FORMAT
 def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
-    """Say whether the generated modules are as SCHEMAS would be compiled now. Writes nothing."""
+    """Say whether the generated modules are as SCHEMAS would be compiled now. Writes nothing.
+
+    Shows a diff of every module that is missing, stale, edited by hand, orphaned (its schema is gone) or
+    foreign (not ours, but in the way).
+    Exit codes: 0 all is fresh, 1 something differs, 2 a schema has errors, 3 wrong usage.
+    """
     config = Config.load(Path.cwd(), schemas, output)
     outcome = run(config)
     if outcome.failed:
         report(config, outcome, style, [])
         return INVALID
     files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
-    findings = write.compare(files, config.output, prune=not config.only)
+    findings = write.compare(files, Path(near(config.output)), prune=not config.only)
     report(config, outcome, style, findings)
     if findings:
         return DIFFERENT

@@ -7,6 +7,7 @@ usage.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -17,12 +18,14 @@ from amgen.errors import AmgenError, ConfigError
 
 __all__ = ["main"]
 
+_CODE = re.compile(r"\A(AM\d{3}):")
 _COMMANDS = {
     "compile": "amgen.cli.build:compile_command",
     "check": "amgen.cli.build:check_command",
     "explain": "amgen.cli.look:explain_command",
     "graph": "amgen.cli.draw:graph_command",
     "grafana": "amgen.cli.monitor:grafana_command",
+    "verify": "amgen.cli.verify:verify_command",
 }
 
 
@@ -51,7 +54,8 @@ class _Group(click.Group):
             click.echo(f"am-gen: error[AM001]: {error}", err=True)
             sys.exit(USAGE)
         except AmgenError as error:
-            click.echo(f"am-gen: {error}", err=True)
+            for line in str(error).split("\n"):
+                click.echo("am-gen: " + _CODE.sub(r"error[\1]:", line), err=True)
             sys.exit(DIFFERENT)
         except click.Abort:
             sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import click
@@ -61,14 +62,31 @@ def _report_text(
     texts = {shown(config, path): text for path, text in outcome.texts.items()}
     color = False if os.environ.get("NO_COLOR") else None
     for diagnostic in diagnostics:
-        first, *rest = as_text(diagnostic, texts).split("\n")
-        click.secho(first, err=True, color=color, fg="red" if diagnostic.severity == "error" else "yellow")
-        for line in rest:
-            click.echo(line, err=True, color=color)
+        for line in as_text(diagnostic, texts).split("\n"):
+            click.echo(_painted(line), err=True, color=color)
     errors = sum(d.severity == "error" for d in diagnostics)
     if diagnostics:
         click.echo(f"{_count(errors, 'error')}, {_count(len(diagnostics) - errors, 'warning')}", err=True)
     for finding in findings:
         note = ", edited by hand" if finding.edited and finding.kind != "edited" else ""
         click.secho(f"{near(config.output / finding.name)}: {finding.kind}{note}", bold=True, color=color)
-        click.echo(finding.diff, nl=False)
+        for line in finding.diff.splitlines():
+            click.secho(line, color=color, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
+
+
+_HEAD = re.compile(
+    r"(?P<place>.*?:\d+:\d+: )(?P<word>error|warning|note)(?P<code>(?:\[AM\d{3}\])?: )(?P<text>.*)"
+)
+_EXCERPT = re.compile(r"(?P<gutter> [ \d]+ \| )(?P<caret> *\^+)?(?P<text>.*)")
+_WORDS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def _painted(line: str) -> str:
+    """A line of a diagnostic in colours; without them it is the same text."""
+    if match := _EXCERPT.fullmatch(line):
+        caret = click.style(match["caret"], fg="red", bold=True) if match["caret"] else ""
+        return click.style(match["gutter"], fg="blue") + caret + match["text"]
+    if match := _HEAD.fullmatch(line):
+        word = click.style(match["word"] + match["code"], fg=_WORDS[match["word"]], bold=True)
+        return match["place"] + word + click.style(match["text"], bold=match["word"] != "note")
+    return line

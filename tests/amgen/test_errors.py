@@ -41,8 +41,19 @@ def test_long_lines_are_shown_around_their_column() -> None:
     assert len(lines[1]) < 130
 
 
+def test_the_caret_stands_below_wide_characters() -> None:
+    text = {"a.yaml": "\u6f22\u5b57e\u0301: [\U0001f389, x]\n"}
+    (_, line, caret) = as_text(Diagnostic("AM101", "m", Span("a.yaml", 1, 11, 1)), text).split("\n")
+    assert (line[5 + 10], caret) == ("x", "   | " + " " * 12 + "^")
+    assert as_text(Diagnostic("AM101", "m", Span("a.yaml", 1, 1, 2)), text).endswith("   | ^^^^")
+
+
 def test_github_escapes() -> None:
-    assert as_github(FOUND) == "::error file=a.yaml,line=2,col=5,title=AM301::no 'X'%2C 100%25%0A"
+    assert as_github(FOUND) == (
+        "::error file=a.yaml,line=2,col=5,endColumn=7,title=AM301::no 'X', 100%25%0A%0Ab.yaml:1:1: here"
+    )
+    odd = Diagnostic("AM301", "a: b", Span("a,b:c%.yaml"), severity="warning")
+    assert as_github(odd) == "::warning file=a%2Cb%3Ac%25.yaml,line=1,col=1,endColumn=1,title=AM301::a: b"
 
 
 def test_json_has_all_fields() -> None:
@@ -53,7 +64,8 @@ def test_json_has_all_fields() -> None:
         "path": "a.yaml",
         "line": 2,
         "column": 5,
-        "related": [{"message": "here", "path": "b.yaml", "line": 1, "column": 1}],
+        "length": 3,
+        "related": [{"message": "here", "path": "b.yaml", "line": 1, "column": 1, "length": 99}],
     }
 
 

@@ -62,7 +62,7 @@ def test_svg_without_graphviz(project: Path, run: Run, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(project))
     done = run("graph", "Lamp", "--format", "svg")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "AM804: there is no program `dot` on the path" in done.stderr
+    assert "error[AM804]: there is no program `dot` on the path" in done.stderr
 
 
 @pytest.mark.parametrize(
