@@ -75,8 +75,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if due == math.inf:
             raise Deadlock(_STUCK)
         self._now = max(self._now, due)
-        # The loop calls what is due before now + resolution. It must be more than now, and nothing else may be
-        # due: a deadline of anyio that is called too early sets itself again, and time would never pass.
+        # The loop calls what is due before now + resolution: what is due now, and nothing that is due later.
         self._clock_resolution = math.ulp(self._now)
 
 

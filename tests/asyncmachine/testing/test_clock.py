@@ -58,6 +58,25 @@ def test_a_timeout_is_exact(backend: str) -> None:
 
 
 @BACKENDS
+@pytest.mark.parametrize("apart", [1e-15, 1e-12, 5e-10])
+def test_timers_that_are_nearly_equal_do_not_come_early(backend: str, apart: float) -> None:
+    async def main() -> list[float]:
+        late: list[float] = []
+
+        async def wait(until: float) -> None:
+            await anyio.sleep_until(until)
+            late.append(anyio.current_time() - until)
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(5):
+                tasks.start_soon(wait, anyio.current_time() + 1 + n * apart)
+        return late
+
+    late = run_virtual(main, backend=backend)
+    assert all(0 <= seconds < 1e-14 for seconds in late), late
+
+
+@BACKENDS
 @pytest.mark.parametrize("forever", ["event", "sleep"])
 def test_a_deadlock_is_an_error_and_tasks_are_cleaned_up(backend: str, forever: str) -> None:
     left: list[str] = []
