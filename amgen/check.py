@@ -6,13 +6,16 @@ problems get their places. The rest are rules that only make sense at compile ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
+from amgen import check_types
+from amgen.check_types import Types
 from amgen.errors import Related, Report, Span
 from amgen.model import RELATIONS, Relation, SchemaModel, StateModel
+from asyncmachine.errors import did_you_mean
 from asyncmachine.schema import (
     EXCEPTION,
     Args,
@@ -22,6 +25,7 @@ from asyncmachine.schema import (
     State,
     decode_any,
     find_problems,
+    iter_bits,
     snake_case,
 )
 
@@ -44,23 +48,27 @@ _CODES = {
 def build(model: SchemaModel) -> Schema:
     """The value that the generated module will hold. *model* must have passed :func:`run`."""
     groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
+    types = Types(model.types)
     return Schema(
         model.name,
-        _states(model),
+        {name: _state(state, types) for name, state in model.states.items()},
         groups=groups,
         roles=tuple(model.roles),
         invariants=[i.value() for i in model.invariants],
     )
 
 
-def _states(model: SchemaModel) -> dict[str, State]:
-    return {name: _state(state) for name, state in model.states.items()}
-
-
-def _state(state: StateModel) -> State:
-    # Only the names of args that cross the wire matter to the digest; decoders are made by the module.
-    decoders = {a.name.text: decode_any for a in state.args if not a.local}
-    args = type(f"{state.name}Args", (Args,), {"decoders": decoders, "__slots__": ()}) if state.args else None
+def _state(state: StateModel, types: Types | None = None) -> State:
+    """The value of one state; of its args only the class is there, and what it says to peers."""
+    args = None
+    if state.args and types:
+        said = types.signature(state.args)
+        decoders = {a.name.text: decode_any for a in state.args if not a.local}
+        args = type(
+            f"{state.name}Args",
+            (Args,),
+            {"decoders": decoders, "signature": classmethod(lambda _: said), "__slots__": ()},
+        )
     return State(
         auto=state.auto,
         multi=state.multi,
@@ -86,11 +94,13 @@ def run(model: SchemaModel, report: Report) -> None:
         report.error("AM313", f"{edges} relations, at most {MAX_EDGES} are allowed", model.span)
         return
     groups = {g.name: tuple(m.text for m in g.members) for g in model.groups.values()}
-    problems = find_problems(_states(model), groups, [i.value() for i in model.invariants])
+    values = {name: _state(state) for name, state in model.states.items()}
+    problems = find_problems(values, groups, [i.value() for i in model.invariants])
     for problem in problems:
         _place(model, problem, report)
     if any(p.kind == "too-many-states" for p in problems):
         return
+    check_types.run(model, report)
     _letter_case(model, report)
     _pair_handlers(model, report)
     if not any(p.kind in ("unknown-state", "require-cycle") for p in problems):
@@ -99,6 +109,8 @@ def run(model: SchemaModel, report: Report) -> None:
         _blocked_auto(model, needs, report)
         _error_states(model, needs, report)
         _escalation(model, report)
+        _shut_out(model, needs, report)
+    _unused_groups(model, report)
     _says_nothing(model, report)
     _undocumented(model, report)
 
@@ -144,11 +156,17 @@ def _span(state: StateModel, relation: str, target: str) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """Bit masks by state, over Require: all it needs, itself included, and all that these remove."""
+    """Bit masks by state, over Require.
+
+    Attributes:
+        needed: all it needs, itself included. ``removed``: all that these remove.
+        removes: what it removes itself.
+    """
 
     index: Mapping[str, int]
     needed: Mapping[str, int]
     removed: Mapping[str, int]
+    removes: Mapping[str, int]
 
     @classmethod
     def of(cls, model: SchemaModel) -> _Needs:
@@ -156,6 +174,7 @@ class _Needs:
         index = {name: i for i, name in enumerate(model.states)}
         needed: dict[str, int] = {}
         removed: dict[str, int] = {}
+        removes: dict[str, int] = {}
         stack = list(model.states)[::-1]
         while stack:
             name = stack[-1]
@@ -165,16 +184,12 @@ class _Needs:
                 continue
             stack.pop()
             if name not in needed:
-                own = [
-                    t
-                    for t in model.states[name].targets("remove")
-                    if t not in model.states[name].targets("add")
-                ]
+                kept = (name, *model.states[name].targets("add"))
+                own = [t for t in model.states[name].targets("remove") if t not in kept]
+                removes[name] = reduce(or_, (1 << index[t] for t in own), 0)
                 needed[name] = reduce(or_, (needed[t] for t in targets), 1 << index[name])
-                removed[name] = reduce(
-                    or_, [*(removed[t] for t in targets), *(1 << index[r] for r in own if r != name)], 0
-                )
-        return cls(index, needed, removed)
+                removed[name] = reduce(or_, (removed[t] for t in targets), removes[name])
+        return cls(index, needed, removed, removes)
 
     def needs(self, name: str, other: str) -> bool:
         """Whether *name* is only active while *other* is."""
@@ -263,36 +278,95 @@ def _error_states(model: SchemaModel, needs: _Needs, report: Report) -> None:
 
 
 def _escalation(model: SchemaModel, report: Report) -> None:
-    """Through relations, no role does what is granted to other roles only."""
-
-    def protected(role: str, name: str, operation: Operation) -> str | None:
-        roles = model.states[name].roles
-        if operation in roles.get(role, ()):
-            return None
-        return next((r for r, operations in roles.items() if operation in operations), None)
-
+    """Through relations, no role does what is granted to other roles only, unless a reason is given."""
+    needed: set[tuple[str, str]] = set()
     for role in model.roles:
         for name, state in model.states.items():
             if "add" not in state.roles.get(role, ()):
                 continue
-            added = _closure(model, [name], "add")
-            removed = dict.fromkeys(r for a in added for r in model.states[a].targets("remove"))
-            effects: list[tuple[Operation, str]] = [
-                *(("add", a) for a in added[1:]),
-                *(("remove", r) for r in removed),
-            ]
-            for operation, target in effects:
-                if owner := protected(role, target, operation):
+            allowed = {given.text for given in state.acl_override}
+            for operation, target in _effects(model, name):
+                owner = _protected(model, role, target, operation)
+                if owner and target in allowed:
+                    needed.add((name, target))
+                elif owner:
                     text = (
                         f"role {role} may add {name}, and through it would {operation} {target}, "
-                        f"which is for role {owner} only; grant it to {role} or drop the relation"
+                        f"which is for role {owner} only; grant it to {role}, drop the relation, "
+                        f"or say why it is right: `acl_override: {{{target}: reason}}`"
                     )
-                    report.error(
-                        "AM308",
-                        text,
-                        state.span,
-                        Related(model.states[target].span, f"{target} is declared here"),
-                    )
+                    place = Related(model.states[target].span, f"{target} is declared here")
+                    report.error("AM308", text, state.span, place)
+    for name, state in model.states.items():
+        for given in state.acl_override:
+            if given.text not in model.states:
+                hint = did_you_mean(given.text, model.states)
+                text = f"{name}: acl_override names unknown state {given.text!r}{hint}"
+                report.error("AM301", text, given.span)
+            elif (name, given.text) not in needed and given.span.path == model.path:
+                text = f"{name}: acl_override of {given.text} is not needed, no role is kept from it"
+                report.warn("AM318", text, given.span)
+
+
+def _effects(model: SchemaModel, name: str) -> list[tuple[Operation, str]]:
+    """What adding a state does to others, through Add and Remove."""
+    added = _closure(model, [name], "add")
+    removed = dict.fromkeys(r for a in added for r in model.states[a].targets("remove"))
+    return [*(("add", a) for a in added[1:]), *(("remove", r) for r in removed)]
+
+
+def _protected(model: SchemaModel, role: str, name: str, operation: Operation) -> str | None:
+    """The role for which it is, when *role* may not do it; None when it may, or when nobody may."""
+    roles = model.states[name].roles
+    if operation in roles.get(role, ()):
+        return None
+    return next((r for r, operations in roles.items() if operation in operations), None)
+
+
+def _shut_out(model: SchemaModel, needs: _Needs, report: Report) -> None:
+    """Two states that put each other out, though neither says so: each removes what the other requires."""
+    names = list(model.states)
+    requiring = [0] * len(names)  # by index: the states that need this one and remove something
+    for name in names:
+        if needs.removes[name]:
+            for i in iter_bits(needs.needed[name] & ~(1 << needs.index[name])):
+                requiring[i] |= 1 << needs.index[name]
+    for number, one in enumerate(names):
+        hit = reduce(or_, (requiring[i] for i in iter_bits(needs.removes[one])), 0)
+        for other in (names[i] for i in iter_bits(hit >> number + 1 << number + 1)):
+            mine = needs.removes[one] & needs.needed[other]
+            theirs = needs.removes[other] & needs.needed[one]
+            said = mine >> needs.index[other] & 1 or theirs >> number & 1
+            # What removes Exception clears an error: that is how errors end.
+            cleared = (mine | theirs) >> needs.index[EXCEPTION] & 1
+            if theirs and not (said or cleared or needs.needs(one, other) or needs.needs(other, one)):
+                lost = [names[next(iter_bits(mask))] for mask in (mine, theirs)]
+                _warn_shut_out(model, report, (one, other), lost)
+
+
+def _warn_shut_out(model: SchemaModel, report: Report, pair: tuple[str, str], lost: Sequence[str]) -> None:
+    one, other = pair
+    text = (
+        f"{one} and {other} put each other out, though neither removes the other: {one} removes {lost[0]}, "
+        f"which {other} requires, and {other} removes {lost[1]}, which {one} requires; "
+        f"write `remove: [{other}]` to say so"
+    )
+    places = [
+        Related(_span(model.states[name], "remove", target), f"{name} removes {target} here")
+        for name, target in zip(pair, lost, strict=True)
+    ]
+    report.warn("AM316", text, model.states[one].span, *places)
+
+
+def _unused_groups(model: SchemaModel, report: Report) -> None:
+    used = {r.via for s in model.states.values() for r_list in s.relations.values() for r in r_list}
+    for group in model.groups.values():
+        if group.name not in used and not group.doc and group.span.path == model.path:
+            text = (
+                f"no relation uses group {group.name}; write ${group.name} in one, "
+                f"or say what it is for: `{group.name}: {{doc: ..., states: [...]}}`"
+            )
+            report.warn("AM317", text, group.span)
 
 
 def _says_nothing(model: SchemaModel, report: Report) -> None:

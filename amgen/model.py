@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from amgen.arg_types import TypeExpr
 from amgen.errors import Span
 from asyncmachine.schema import Invariant, InvariantKind, Operation, Overflow
 
@@ -28,6 +29,7 @@ __all__ = [
     "SchemaModel",
     "StateDoc",
     "StateModel",
+    "TypeDoc",
 ]
 
 Relation = Literal["require", "add", "remove", "after"]
@@ -45,15 +47,37 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class ArgDoc:
-    """One arg. ``annotation`` and ``decoder`` are expressions of fixed words, see ``names.arg_type``."""
+    """One arg of a state, or one field of a record.
+
+    Attributes:
+        type: None for an arg that never crosses the wire, see *local*.
+        default: a plain value; the value of an enum as text.
+        places: of ``type`` and ``default``.
+    """
 
     name: Name
-    annotation: str
-    decoder: str
+    type: TypeExpr | None
     doc: str = ""
     has_default: bool = False
     default: Default = None
     local: str = ""
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)
+
+    @property
+    def annotation(self) -> str:
+        """Its type, as Python wants it."""
+        return str(self.type) if self.type else "Any"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeDoc:
+    """One entry under ``types``: an enum has *values* with their docs, a record has *fields*."""
+
+    name: Name
+    kind: Literal["enum", "record"]
+    doc: str = ""
+    values: tuple[tuple[str, str], ...] = ()
+    fields: tuple[ArgDoc, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +107,7 @@ class StateDoc:
     places: Mapping[str, Span] = field(default_factory=dict, compare=False)
     override: bool = False
     drop: Mapping[Relation, tuple[Name, ...]] = field(default_factory=dict)
+    acl_override: tuple[tuple[Name, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +116,7 @@ class GroupDoc:
 
     name: Name
     members: tuple[Name, ...]
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +154,7 @@ class SchemaDoc:
     groups: tuple[GroupDoc, ...]
     states: tuple[StateDoc, ...]
     invariants: tuple[InvariantDoc, ...] = ()
+    types: tuple[TypeDoc, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +173,7 @@ class StateModel:
     Attributes:
         origin: paths of the files that said something, oldest first.
         roles: role -> operations.
+        acl_override: protected states that it may touch through its relations, each with the reason.
     """
 
     name: str
@@ -163,6 +191,7 @@ class StateModel:
     overflow: Overflow = "error"
     timeout: float | None = None
     places: Mapping[str, Span] = field(default_factory=dict, compare=False)
+    acl_override: Mapping[Name, str] = field(default_factory=dict)
 
     def targets(self, relation: Relation) -> tuple[str, ...]:
         """Names of the targets of one relation."""
@@ -176,6 +205,7 @@ class GroupModel:
     name: str
     span: Span = field(compare=False)
     members: tuple[Name, ...]
+    doc: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +221,4 @@ class SchemaModel:
     groups: Mapping[str, GroupModel]
     states: Mapping[str, StateModel]
     invariants: tuple[InvariantDoc, ...] = ()
+    types: Mapping[str, TypeDoc] = field(default_factory=dict)

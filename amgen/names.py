@@ -6,51 +6,82 @@ text only ever passes :func:`literal` or :func:`docstring`.
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import re
 import textwrap
+from typing import Final
 
-from asyncmachine.errors import did_you_mean
+from amgen.arg_types import WORDS
 from asyncmachine.schema import snake_case
 
 __all__ = [
-    "ARG_TYPES",
-    "ArgType",
+    "CLASS",
+    "HANDLER_SUFFIXES",
+    "MEMBER",
+    "RESERVED_ARGS",
+    "RESERVED_CLASSES",
+    "RESERVED_TYPES",
+    "SNAKE",
     "arg_name",
-    "arg_type",
     "class_name",
     "docstring",
     "literal",
+    "member_name",
+    "member_value",
     "role_name",
     "text_lines",
+    "type_name",
 ]
 
-_CLASS = re.compile(r"[A-Z][A-Za-z0-9]{0,63}\Z")
-_SNAKE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
-_TYPE = re.compile(r"[a-z]+\Z")
-_SUFFIXES = ("Enter", "Exit", "State", "End", "Any")
-ARG_TYPES = ("bool", "int", "float", "str", "bytes", "list", "dict")
-MAX_TYPE_DEPTH = 8
+# Regular expressions are given as text too, since the JSON Schema says the same things.
+CLASS: Final = "[A-Z][A-Za-z0-9]{0,63}"
+SNAKE: Final = "[a-z][a-z0-9_]{0,63}"
+MEMBER: Final = "[A-Za-z][A-Za-z0-9_.:/-]{0,63}"
+_CLASS = re.compile(CLASS + r"\Z")
+_SNAKE = re.compile(SNAKE + r"\Z")
+_MEMBER = re.compile(MEMBER + r"\Z")
+HANDLER_SUFFIXES: Final = ("Enter", "Exit", "State", "End", "Any")
 
 # Names a state may not have: a class attribute of that name would hide what the next line needs.
 _HIDING = frozenset({"Any", "ClassVar", "Final", "Literal", "Protocol", "TypeAlias"})
-# ``Exception`` is a state of every machine; other exceptions of Python would only confuse.
-_BUILTINS = frozenset(n for n in dir(builtins) if _CLASS.match(n)) - {"Exception"}
-_ARG_RESERVED = frozenset({*ARG_TYPES, "self", "decoders", "decode", "encode", "of", "mro", "states"})
-
-ArgType = tuple[str, str]
-"""Python annotation and decoder expression, both made of fixed words only."""
+# ``Exception`` is a state of every machine; other names of Python's builtins would only confuse. They are
+# written out, so that a schema is valid for every version of Python and on every system, or for none.
+_BUILTINS = frozenset(
+    """
+    ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup BlockingIOError
+    BrokenPipeError BufferError BytesWarning ChildProcessError ConnectionAbortedError ConnectionError
+    ConnectionRefusedError ConnectionResetError DeprecationWarning EOFError Ellipsis EncodingWarning
+    EnvironmentError ExceptionGroup False FileExistsError FileNotFoundError FloatingPointError FutureWarning
+    GeneratorExit IOError ImportCycleError ImportError ImportWarning IndentationError IndexError
+    InterruptedError IsADirectoryError KeyError KeyboardInterrupt LookupError MemoryError
+    ModuleNotFoundError NameError None NotADirectoryError NotImplemented NotImplementedError OSError
+    OverflowError PendingDeprecationWarning PermissionError ProcessLookupError PythonFinalizationError
+    RecursionError ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration
+    StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError True TypeError
+    UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError
+    UnicodeWarning UserWarning ValueError Warning WindowsError ZeroDivisionError
+    """.split()  # noqa: SIM905 - a list of so many literals would be a page of quotes
+)
+RESERVED_CLASSES: Final = _BUILTINS | _HIDING
+RESERVED_ARGS: Final = frozenset(
+    {*WORDS, "self", "decoders", "decode", "encode", "of", "mro", "signature", "states", *keyword.kwlist}
+)
+# What a generated module imports or defines beside the classes that are named after the machine.
+RESERVED_TYPES: Final = RESERVED_CLASSES | {
+    *("AbstractContextManager", "Args", "Awaitable", "ClockLike", "Decoder", "Event", "Exception", "Facade"),
+    *("Invariant", "Mapping", "Masks", "Precomputed", "Record", "ResultLike", "Schema", "Sequence", "State"),
+    *("StrEnum",),
+}
 
 
 def class_name(text: str, what: str) -> str | None:
     """Why *text* cannot name a state, group or machine; None when it can."""
     if not _CLASS.match(text):
         return f"{what} name {text!r} is not CamelCase: a capital, then at most 63 ASCII letters and digits"
-    if keyword.iskeyword(text) or text in _BUILTINS or text in _HIDING:
+    if text in RESERVED_CLASSES:
         return f"{what} name {text!r} is reserved by Python"
-    if what == "state" and text.endswith(_SUFFIXES):
-        suffix = next(s for s in _SUFFIXES if text.endswith(s))
+    if what == "state" and text.endswith(HANDLER_SUFFIXES):
+        suffix = next(s for s in HANDLER_SUFFIXES if text.endswith(s))
         return f"state name {text!r} ends with {suffix!r}, which marks handlers"
     if what == "state" and text.startswith("Any") and text[3:4].isupper():
         return f"state name {text!r} begins with 'Any', which marks global handlers"
@@ -63,9 +94,32 @@ def arg_name(text: str) -> str | None:
     """Why *text* cannot name an arg; None when it can."""
     if not _SNAKE.match(text):
         return f"arg name {text!r} is not snake_case: an ASCII letter, then at most 63 of a-z, 0-9 and _"
-    if keyword.iskeyword(text) or text in _ARG_RESERVED:
+    if text in RESERVED_ARGS:
         return f"arg name {text!r} is reserved"
     return None
+
+
+def type_name(text: str) -> str | None:
+    """Why *text* cannot name an enum or a record; None when it can."""
+    if not _CLASS.match(text):
+        return class_name(text, "type")
+    if text in RESERVED_TYPES:
+        return f"type name {text!r} is reserved by generated modules"
+    if text.endswith("Args"):
+        return f"type name {text!r} ends with 'Args', which is for the args of states; it is reserved"
+    return None
+
+
+def member_value(text: str) -> str | None:
+    """Why *text* cannot be a value of an enum; None when it can."""
+    if not _MEMBER.match(text):
+        return f"value {text[:80]!r} is not a letter, then at most 63 ASCII letters, digits and _ . : / -"
+    return None
+
+
+def member_name(value: str) -> str:
+    """Name of the constant of an enum's value: ``low`` -> ``LOW``, ``text/plain`` -> ``TEXT_PLAIN``."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", value).upper()
 
 
 def role_name(text: str) -> str | None:
@@ -73,36 +127,6 @@ def role_name(text: str) -> str | None:
     if not _SNAKE.match(text):
         return f"role name {text!r} is not snake_case: an ASCII letter, then at most 63 of a-z, 0-9 and _"
     return None
-
-
-def arg_type(text: str, depth: int = 0) -> ArgType:
-    """Parse ``int``, ``list[T]``, ``dict[str, T]``, ``T | None``.
-
-    Raises:
-        ValueError: anything else; the message says what is wrong.
-    """
-    text = text.strip()
-    if depth > MAX_TYPE_DEPTH:
-        raise ValueError(f"types are nested more than {MAX_TYPE_DEPTH} deep")
-    if text.endswith("None") and text[:-4].rstrip().endswith("|"):
-        annotation, decoder = arg_type(text[:-4].rstrip()[:-1], depth + 1)
-        if annotation.endswith("| None"):
-            raise ValueError("None is given twice")
-        return f"{annotation} | None", f"decode_optional({decoder})"
-    if text.startswith("list[") and text.endswith("]"):
-        annotation, decoder = arg_type(text[5:-1], depth + 1)
-        return f"list[{annotation}]", f"decode_list({decoder})"
-    if text.startswith("dict[") and text.endswith("]"):
-        key, comma, value = text[5:-1].partition(",")
-        if key.strip() != "str" or not comma:
-            raise ValueError("a dict is dict[str, T]")
-        annotation, decoder = arg_type(value, depth + 1)
-        return f"dict[str, {annotation}]", f"decode_dict({decoder})"
-    if text in ARG_TYPES[:5]:
-        return text, f"decode_{text}"
-    hint = did_you_mean(text, ARG_TYPES) if _TYPE.match(text) else ""
-    known = "bool, int, float, str, bytes, list[T], dict[str, T] and T | None"
-    raise ValueError(f"unknown type {text[:80]!r}{hint or f'; types are {known}'}")
 
 
 def literal(value: str | bytes | float | None) -> str:

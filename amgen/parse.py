@@ -6,17 +6,14 @@ checked too.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import get_args
+from typing import Final, get_args
 
 from amgen import names
 from amgen.errors import Report, Span
 from amgen.model import (
     RELATIONS,
-    ArgDoc,
-    Default,
     GroupDoc,
     InvariantDoc,
     Name,
@@ -26,26 +23,46 @@ from amgen.model import (
     SchemaDoc,
     StateDoc,
 )
+from amgen.parse_args import ArgsParser
+from amgen.shapes import number, whole
 from amgen.source import ListNode, MapNode, Node, ScalarNode
 from asyncmachine.errors import did_you_mean
 from asyncmachine.schema import Operation, Overflow
 
-__all__ = ["document"]
+__all__ = [
+    "GROUP_KEYS",
+    "INVARIANT_KEYS",
+    "MAX_LIMIT",
+    "MAX_TIMEOUT",
+    "PARENT",
+    "ROOT_KEYS",
+    "STATE_KEYS",
+    "TAG",
+    "VERSION",
+    "document",
+]
 
-_ROOT_KEYS = ("machine", "doc", "extends", "roles", "groups", "states", "invariants")
-_STATE_KEYS = (
-    *("doc", "auto", "multi", *RELATIONS, "tags", "args", "rpc"),
+VERSION: Final = 1
+"""The newest version of the grammar; a file that says nothing is of version 1."""
+
+ROOT_KEYS: Final = (
+    *("version", "machine", "doc", "extends", "roles", "types", "groups", "states"),
+    "invariants",
+)
+STATE_KEYS: Final = (
+    *("doc", "auto", "multi", *RELATIONS, "tags", "args", "rpc", "acl_override"),
     *("scope", "limit", "overflow", "timeout", "override", "drop"),
 )
-_INVARIANT_KEYS = ("never", "implies", "doc")
-_ARG_KEYS = ("type", "default", "doc", "local")
+GROUP_KEYS: Final = ("doc", "states")
+INVARIANT_KEYS: Final = ("never", "implies", "doc")
+MAX_LIMIT: Final = 1_000_000
+MAX_TIMEOUT: Final = 1e9
+PARENT: Final = r"(\.{1,2}/)*[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*"
+TAG: Final = r"[A-Za-z0-9_.:/-]{1,64}"
 _OPERATIONS: dict[str, Operation] = {o: o for o in get_args(Operation)}
 _OVERFLOWS: dict[str, Overflow] = {o: o for o in get_args(Overflow)}
-_PARENT = re.compile(r"(?:\.{1,2}/)*[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*\Z")
-_INT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})\Z")
-_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?\Z")
-_TAG = re.compile(r"[A-Za-z0-9_.:/-]{1,64}\Z")
-_IMPORT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
+_PARENT = re.compile(PARENT + r"\Z")
+_TAG = re.compile(TAG + r"\Z")
 
 
 def document(root: MapNode, path: str, report: Report) -> SchemaDoc | None:
@@ -53,98 +70,13 @@ def document(root: MapNode, path: str, report: Report) -> SchemaDoc | None:
     return _Parser(report).document(root, path)
 
 
-def _kind(node: Node) -> str:
-    if isinstance(node, MapNode):
-        return "a mapping"
-    if isinstance(node, ListNode):
-        return "a list"
-    return "nothing" if not node.value and node.plain else f"{node.value[:60]!r}"
-
-
-class _Shapes:
-    """Reads values of one shape each; problems go to the report."""
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-
-    def wrong(self, what: str, wanted: str, node: Node) -> None:
-        self.report.error("AM101", f"{what} must be {wanted}, not {_kind(node)}", node.span)
-
-    def entries(self, node: Node, what: str) -> Iterator[tuple[ScalarNode, Node]]:
-        """Entries of a mapping; nothing at all counts as an empty one."""
-        if isinstance(node, MapNode):
-            yield from node.entries
-        elif not (isinstance(node, ScalarNode) and node.plain and not node.value):
-            self.wrong(what, "a mapping", node)
-
-    def fields(self, node: Node, what: str, known: tuple[str, ...]) -> dict[str, Node]:
-        found: dict[str, Node] = {}
-        for key, value in self.entries(node, what):
-            if key.value in known:
-                found[key.value] = value
-            else:
-                hint = did_you_mean(key.value, known) or f"; keys are {', '.join(known)}"
-                self.report.error("AM102", f"{what} has no key {key.value[:80]!r}{hint}", key.span)
-        return found
-
-    def scalars(self, node: Node | None, what: str) -> list[ScalarNode]:
-        """Items of a list of words; the same word twice is an error."""
-        if node is None:
-            return []
-        if not isinstance(node, ListNode):
-            hint = f"[{node.value}]" if isinstance(node, ScalarNode) and node.value else "[...]"
-            self.report.error(
-                "AM101", f"{what} must be a list such as {hint[:60]}, not {_kind(node)}", node.span
-            )
-            return []
-        items: dict[str, ScalarNode] = {}
-        for item in node.items:
-            if not isinstance(item, ScalarNode):
-                self.wrong(f"an item of {what}", "a word", item)
-            elif item.value in items:
-                self.report.error("AM106", f"{item.value[:80]!r} is given twice in {what}", item.span)
-            else:
-                items[item.value] = item
-        return list(items.values())
-
-    def text(self, node: Node | None, what: str) -> str | None:
-        if isinstance(node, ScalarNode):
-            return node.value
-        if node is not None:
-            self.wrong(what, "text", node)
-        return None
-
-    def flag(self, node: Node | None, what: str) -> bool | None:
-        if node is None:
-            return None
-        if isinstance(node, ScalarNode) and node.plain and node.value in ("true", "false"):
-            return node.value == "true"
-        self.wrong(what, "true or false", node)
-        return None
-
-    def number(self, node: Node | None, what: str) -> float | None:
-        if node is None:
-            return None
-        if isinstance(node, ScalarNode) and node.plain and _FLOAT.match(node.value):
-            value = int(node.value) if _INT.match(node.value) else float(node.value)
-            if math.isfinite(value):
-                return value
-        self.wrong(what, "a number", node)
-        return None
-
-    def name(self, node: ScalarNode, what: str) -> Name | None:
-        if problem := names.class_name(node.value, what):
-            code = "AM104" if "reserved" in problem or "marks" in problem else "AM103"
-            self.report.error(code, problem, node.span)
-            return None
-        return Name(node.value, node.span)
-
-
-class _Parser(_Shapes):
+class _Parser(ArgsParser):
     """Reads one document."""
 
     def document(self, root: MapNode, path: str) -> SchemaDoc | None:
-        found = self.fields(root, "a schema", _ROOT_KEYS)
+        if not self.supported(root):
+            return None  # what another version means by the rest cannot be known
+        found = self.fields(root, "a schema", ROOT_KEYS)
         for key in ("machine", "states"):
             if key not in found:
                 self.report.error("AM107", f"a schema needs the key {key!r}", root.span)
@@ -159,8 +91,24 @@ class _Parser(_Shapes):
             groups=tuple(self.groups(found["groups"])) if "groups" in found else (),
             states=tuple(states),
             invariants=tuple(self.invariants(found.get("invariants"))),
+            types=tuple(self.types(found["types"])) if "types" in found else (),
         )
         return doc if machine else None
+
+    def supported(self, root: MapNode) -> bool:
+        node = next((value for key, value in root.entries if key.value == "version"), None)
+        if node is None:
+            return True
+        value = whole(node)
+        if value is None or value < 1:
+            self.wrong("version", "a whole number from 1 on", node)
+        elif value > VERSION:
+            known = f"version {VERSION}" if VERSION == 1 else f"versions 1 to {VERSION}"
+            text = f"version {value} is newer than this am-gen, which reads {known}; upgrade asyncmachine"
+            self.report.error("AM108", text, node.span)
+        else:
+            return True
+        return False
 
     def machine(self, node: Node | None) -> Name | None:
         if isinstance(node, ScalarNode):
@@ -206,9 +154,17 @@ class _Parser(_Shapes):
 
     def groups(self, node: Node) -> Iterator[GroupDoc]:
         for key, value in self.entries(node, "groups"):
-            members = self.references(value, f"group {key.value[:80]}")
+            what, doc = f"group {key.value[:80]}", ""
+            states: Node | None = value
+            if isinstance(value, MapNode):
+                found = self.fields(value, what, GROUP_KEYS)
+                doc = self.text(found.get("doc"), "doc") or ""
+                states = found.get("states")
+                if states is None:
+                    self.report.error("AM107", f"{what} needs the key 'states'", key.span)
+            members = self.references(states, what)
             if name := self.name(key, "group"):
-                yield GroupDoc(name, members)
+                yield GroupDoc(name, members, doc)
 
     def references(self, node: Node | None, what: str) -> tuple[Name, ...]:
         """Names of states or ``$Groups``. Whether they exist is checked once all files are known."""
@@ -237,7 +193,7 @@ class _Parser(_Shapes):
                 yield invariant
 
     def invariant(self, node: MapNode) -> InvariantDoc | None:
-        found = self.fields(node, "an invariant", _INVARIANT_KEYS)
+        found = self.fields(node, "an invariant", INVARIANT_KEYS)
         doc = self.text(found.get("doc"), "doc") or ""
         if "never" in found and "implies" in found:
             text = "an invariant says either `never` or `implies`; write two"
@@ -278,14 +234,13 @@ class _Parser(_Shapes):
     def state(self, key: ScalarNode, node: Node) -> StateDoc | None:
         name = self.name(key, "state")
         what = f"state {key.value[:80]}"
-        found = self.fields(node, what, _STATE_KEYS)
+        found = self.fields(node, what, STATE_KEYS)
         relations = self.relations(found, what)
         drop = (
             self.relations(self.fields(found["drop"], f"drop of {what}", RELATIONS), what)
             if "drop" in found
             else {}
         )
-        scope = self.text(found.get("scope"), "scope")
         state = StateDoc(
             name=name or Name("", key.span),
             doc=self.text(found.get("doc"), "doc"),
@@ -293,15 +248,16 @@ class _Parser(_Shapes):
             multi=self.flag(found.get("multi"), "multi"),
             relations=relations,
             tags=tuple(self.tags(found.get("tags"))),
-            args=tuple(self.args(found["args"])) if "args" in found else (),
+            args=tuple(self.args(found["args"], f"args of {what}")) if "args" in found else (),
             rpc=tuple(self.rpc(found["rpc"])) if "rpc" in found else (),
-            scope=Name(scope, found["scope"].span) if scope is not None else None,
-            limit=self.limit(found.get("limit")),
+            scope=self.scope(found.get("scope")),
+            limit=self.whole(found.get("limit"), "limit", 1, MAX_LIMIT),
             overflow=self.overflow(found.get("overflow")),
-            timeout=self.number(found.get("timeout"), "timeout"),
+            timeout=self.timeout(found.get("timeout")),
             places={key: found[key].span for key in ("limit", "timeout") if key in found},
             override=self.flag(found.get("override"), "override") or False,
             drop=drop,
+            acl_override=tuple(self.acl_override(found["acl_override"])) if "acl_override" in found else (),
         )
         return state if name else None
 
@@ -316,13 +272,21 @@ class _Parser(_Shapes):
                 text = f"tag {item.value[:80]!r} must be at most 64 ASCII letters, digits and _ . : / -"
                 self.report.error("AM106", text, item.span)
 
-    def limit(self, node: Node | None) -> int | None:
-        value = self.number(node, "limit")
-        if value is None or isinstance(value, int):
-            return value
-        if node is not None:
-            self.wrong("limit", "a whole number", node)
-        return None
+    def scope(self, node: Node | None) -> Name | None:
+        text = self.text(node, "scope")
+        if node is None or text is None:
+            return None
+        if problem := names.class_name(text, "state"):
+            self.report.error("AM103", problem, node.span)
+            return None
+        return Name(text, node.span)
+
+    def timeout(self, node: Node | None) -> float | None:
+        value = None if node is None else number(node)
+        if node is not None and (value is None or not 0 < value <= MAX_TIMEOUT):
+            self.wrong("timeout", f"seconds, above 0 and at most {MAX_TIMEOUT:.0f}", node)
+            return None
+        return value
 
     def overflow(self, node: Node | None) -> Overflow | None:
         value = self.text(node, "overflow")
@@ -339,73 +303,13 @@ class _Parser(_Shapes):
             if role := self.role(key):
                 yield RpcDoc(role, operations)
 
-    # -- args -----------------------------------------------------------------------------------
-
-    def args(self, node: Node) -> Iterator[ArgDoc]:
-        for key, value in self.entries(node, "args"):
-            arg = self.arg(key, value)
-            if arg:
-                yield arg
-
-    def arg(self, key: ScalarNode, node: Node) -> ArgDoc | None:
-        if problem := names.arg_name(key.value):
-            self.report.error("AM104" if "reserved" in problem else "AM103", problem, key.span)
-            return None
-        name = Name(key.value, key.span)
-        if isinstance(node, ScalarNode):
-            return self.typed(name, node, {})
-        found = self.fields(node, f"arg {name.text}", _ARG_KEYS)
-        if "local" in found and "type" in found:
-            self.report.error(
-                "AM106", f"arg {name.text} has both type and local; keep one", found["local"].span
-            )
-        elif "local" in found:
-            return self.local(name, found)
-        elif "type" in found:
-            return self.typed(name, found["type"], found)
-        elif isinstance(node, MapNode):
-            self.report.error("AM107", f"arg {name.text} needs a type, such as `type: int`", key.span)
-        return None
-
-    def local(self, name: Name, found: Mapping[str, Node]) -> ArgDoc | None:
-        path = self.text(found["local"], "local")
-        if path is not None and not _IMPORT.match(path):
-            self.report.error("AM106", f"local must be a dotted name, not {path[:80]!r}", found["local"].span)
-            return None
-        doc = self.text(found.get("doc"), "doc") or ""
-        has_default, default = self.default("Any | None", found.get("default"))
-        return ArgDoc(name, "Any", "", doc, has_default, default, path or "")
-
-    def typed(self, name: Name, node: Node, found: Mapping[str, Node]) -> ArgDoc | None:
-        text = self.text(node, f"type of {name.text}")
-        if text is None:
-            return None
-        try:
-            annotation, decoder = names.arg_type(text)
-        except ValueError as error:
-            self.report.error("AM105", f"arg {name.text}: {error}", node.span)
-            return None
-        doc = self.text(found.get("doc"), "doc") or ""
-        return ArgDoc(name, annotation, decoder, doc, *self.default(annotation, found.get("default")))
-
-    def default(self, annotation: str, node: Node | None) -> tuple[bool, Default]:
-        """Whether there is a default, and which. Only immutable values of the declared type."""
-        if node is None:
-            return False, None
-        kind = annotation.removesuffix(" | None")
-        if isinstance(node, ScalarNode):
-            value, plain = node.value, node.plain
-            if plain and value == "null" and kind != annotation:
-                return True, None
-            if kind == "str" and not (plain and value in ("", "~", "null")):
-                return True, value
-            if kind == "bool" and plain and value in ("true", "false"):
-                return True, value == "true"
-            if kind == "int" and plain and _INT.match(value) and -(2**63) <= int(value) < 2**63:
-                return True, int(value)
-            if kind == "float" and plain and _FLOAT.match(value) and math.isfinite(float(value)):
-                return True, float(value)
-        self.report.error(
-            "AM106", f"default {_kind(node)} is not a plain value of type {annotation}", node.span
-        )
-        return False, None
+    def acl_override(self, node: Node) -> Iterator[tuple[Name, str]]:
+        for key, value in self.entries(node, "acl_override"):
+            reason = self.text(value, f"acl_override of {key.value[:80]}")
+            if problem := names.class_name(key.value, "state"):
+                self.report.error("AM103", problem, key.span)
+            elif reason is not None and not reason.strip():
+                text = f"acl_override of {key.value} needs a reason, as text"
+                self.report.error("AM106", text, value.span)
+            elif reason is not None:
+                yield Name(key.value, key.span), reason

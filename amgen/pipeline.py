@@ -82,10 +82,11 @@ class _Run:
             flat = self.resolver.flatten(path)
             if flat is None:
                 continue
-            before = self.report.errors
             model = complete(flat)
-            check.run(model, self.report)
-            if self.report.errors == before:
+            own = Report()  # what a parent is reported for counts here too
+            check.run(model, own)
+            self.report.extend(own.sorted())
+            if not own.failed:
                 compiled[path] = Compiled(model, check.build(model))
         self.collisions([c.model for c in compiled.values()])
         diagnostics = tuple(

@@ -25,8 +25,10 @@ _CALLS = frozenset(
         "check_facade",
         "dataclass",
         "decode_dict",
+        "decode_enum",
         "decode_list",
         "decode_optional",
+        "decode_record",
         "require_abi",
     }
 )
@@ -34,7 +36,7 @@ _NODES = (
     *(ast.Module, ast.Expr, ast.Constant, ast.Import, ast.ImportFrom, ast.alias, ast.Assign, ast.AnnAssign),
     *(ast.Name, ast.Load, ast.Store, ast.List, ast.Tuple, ast.Dict, ast.Call, ast.keyword, ast.ClassDef),
     *(ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.If, ast.Subscript, ast.BinOp, ast.BitOr),
-    *(ast.UnaryOp, ast.USub),
+    *(ast.UnaryOp, ast.USub, ast.Attribute),
 )
 
 
@@ -101,5 +103,7 @@ def _verify(text: str, path: str) -> None:
     for node in ast.walk(tree):
         if not isinstance(node, _NODES):
             raise InternalError(f"AM901: {path} came out with a {type(node).__name__}; please report it")
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.attr.isupper()):
+            raise InternalError(f"AM901: {path} came out with an unknown attribute; please report it")
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in _CALLS):
             raise InternalError(f"AM901: {path} came out with an unknown call; please report it")

@@ -26,6 +26,7 @@ from amgen.model import (
     SchemaModel,
     StateDoc,
     StateModel,
+    TypeDoc,
 )
 from asyncmachine.errors import did_you_mean
 from asyncmachine.schema import EXCEPTION, Operation
@@ -106,6 +107,7 @@ class _Flat:
         self.states: dict[str, StateModel] = {}
         self.groups: dict[str, GroupModel] = {}
         self.roles: dict[str, tuple[Operation, ...]] = {}
+        self.types: dict[str, TypeDoc] = {}
         self.overridden = {s.name.text for s in doc.states if s.override}
 
     def model(self) -> SchemaModel:
@@ -113,10 +115,14 @@ class _Flat:
             self._inherit(name, parent)
         for role in self.doc.roles:
             self._declare(role)
+        for declared in self.doc.types:
+            self._declare_type(declared)
         for group in self.doc.groups:
             self._extend_group(group)
         for state in self.doc.states:
             self._take(state, self.states.get(state.name.text))
+        for role in self.doc.roles:
+            self._widened(role)
         sources = dict.fromkeys(p for _, parent in self.parents for p in parent.sources)
         return SchemaModel(
             name=self.doc.machine.text,
@@ -128,6 +134,7 @@ class _Flat:
             groups=self.groups,
             states=self.states,
             invariants=tuple(self._invariants()),
+            types=self.types,
         )
 
     # -- what comes from parents ----------------------------------------------------------------
@@ -136,6 +143,16 @@ class _Flat:
         for role, operations in parent.roles.items():
             known = self.roles.get(role, operations)
             self.roles[role] = tuple(o for o in known if o in operations)
+        for declared in parent.types.values():
+            same = self.types.setdefault(declared.name.text, declared)
+            if same != declared:
+                text = f"two parents disagree on type {declared.name.text}; rename one of the two"
+                self.report.error(
+                    "AM203",
+                    text,
+                    name.span,
+                    *(Related(t.name.span, "one says this") for t in (same, declared)),
+                )
         for group in parent.groups.values():
             self._merge_group(group)
         for state in parent.states.values():
@@ -152,7 +169,8 @@ class _Flat:
     def _merge_group(self, group: GroupModel) -> None:
         known = self.groups.get(group.name)
         members = dict.fromkeys([*(known.members if known else ()), *group.members])
-        self.groups[group.name] = replace(group, members=tuple(members))
+        doc = group.doc or (known.doc if known else "")
+        self.groups[group.name] = replace(group, members=tuple(members), doc=doc)
 
     # -- what the document says itself ----------------------------------------------------------
 
@@ -165,13 +183,51 @@ class _Flat:
             return
         self.roles[name] = role.operations
 
+    def _widened(self, role: RoleDoc) -> None:
+        """A role that no parent has must not, by its default, do what a parent gives to other roles only."""
+        name = role.name.text
+        if any(name in parent.roles for _, parent in self.parents):
+            return
+        for state in self.states.values():
+            if name not in state.roles and (owner := self._owner(state.name, name, role.operations)):
+                text = (
+                    f"role {name} may by default {owner[1]} {state.name}, which is for role {owner[0]} only"
+                )
+                hint = f"say `rpc: {{{name}: [...]}}` for {state.name}, or less by default"
+                self.report.error(
+                    "AM207",
+                    f"{text}; {hint}",
+                    role.name.span,
+                    Related(state.span, f"{state.name} is declared here"),
+                )
+
+    def _owner(self, state: str, role: str, operations: Sequence[Operation]) -> tuple[str, Operation] | None:
+        """The role of a parent that alone may do one of these to a state, and which; reading is no secret."""
+        for _, parent in self.parents:
+            inherited = parent.states.get(state)
+            if inherited is None or role in parent.roles:
+                continue
+            for operation in operations:
+                owners = [r for r in parent.roles if operation in inherited.roles.get(r, parent.roles[r])]
+                if owners and operation != "read":
+                    return owners[0], operation
+        return None
+
+    def _declare_type(self, declared: TypeDoc) -> None:
+        name = declared.name.text
+        if known := self.types.get(name):
+            text = f"type {name} is inherited and cannot be changed; give the new one another name"
+            self.report.error("AM212", text, declared.name.span, Related(known.name.span, "declared here"))
+        else:
+            self.types[name] = declared
+
     def _extend_group(self, group: GroupDoc) -> None:
         for member in group.members:
             if member.text.startswith("$"):
                 text = f"group {group.name.text} names group {member.text!r}; groups hold states only"
                 self.report.error("AM306", text, member.span)
         members = tuple(m for m in group.members if not m.text.startswith("$"))
-        self._merge_group(GroupModel(group.name.text, group.name.span, members))
+        self._merge_group(GroupModel(group.name.text, group.name.span, members, group.doc))
 
     def _invariants(self) -> Iterator[InvariantDoc]:
         """Those of parents first. What is said twice counts once, with the oldest doc."""
@@ -210,6 +266,7 @@ class _Flat:
             limit=start.limit if state.limit is None else state.limit,
             overflow=state.overflow or start.overflow,
             timeout=start.timeout if state.timeout is None else state.timeout,
+            acl_override={**start.acl_override, **dict(state.acl_override)},
         )
 
     def _relation(self, relation: Relation, state: StateDoc, start: StateModel) -> tuple[RelationModel, ...]:
@@ -241,7 +298,7 @@ class _Flat:
         args = {a.name.text: a for a in start.args}
         for arg in state.args:
             known = args.get(arg.name.text)
-            if known and (known.annotation, known.local) != (arg.annotation, arg.local):
+            if known and (known.type, known.local) != (arg.type, arg.local):
                 text = f"arg {arg.name.text} is {known.annotation} in a parent; rename it or `override: true`"
                 self.report.error("AM209", text, arg.name.span, Related(known.name.span, "declared here"))
             args[arg.name.text] = arg
@@ -263,6 +320,9 @@ class _Flat:
                 allowed = ", ".join(bounds[role]) or "nothing"
                 text = f"a parent gives role {role} only: {allowed} on {name}; it can only be narrowed"
                 self.report.error("AM207", text, grant.role.span)
+            elif owner := self._owner(name, role, grant.operations):
+                text = f"a parent lets role {owner[0]} {owner[1]} {name}, but has no role {role}"
+                self.report.error("AM207", f"{text}; what is inherited can only be narrowed", grant.role.span)
             else:
                 roles[role] = grant.operations
         return roles

@@ -5,16 +5,19 @@ All text in a view is either made of checked names and fixed words, or a literal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from amgen import names
-from amgen.model import RELATIONS, ArgDoc, SchemaModel
+from amgen import arg_types, names
+from amgen.check_types import Types
+from amgen.model import RELATIONS, ArgDoc, GroupModel, SchemaModel, StateModel, TypeDoc
 from asyncmachine.schema import ABI, Invariant, Masks, Schema, State, snake_case
 
 __all__ = [
     "ArgView",
     "ArgsView",
+    "EnumView",
     "ModuleView",
     "StateView",
     "build",
@@ -23,6 +26,7 @@ __all__ = [
 ]
 
 WIDTH = 110
+_DECODER = re.compile(r"decode_[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,24 @@ class ArgView:
 
 @dataclass(frozen=True, slots=True)
 class ArgsView:
-    """The args of one state."""
+    """The args of one state, or a record of no state; *options* are those of its dataclass."""
 
     state: str
     class_name: str
+    base: str
+    options: str
     doc: str
     args: tuple[ArgView, ...]
     decoders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnumView:
+    """One enum; *members* are constants with their docs."""
+
+    class_name: str
+    doc: str
+    members: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +90,8 @@ class ModuleView:
     group_lines: tuple[str, ...]
     roles: str
     invariants: tuple[str, ...]
+    types: tuple[EnumView | ArgsView, ...]
+    stdlib: tuple[str, ...]
     args: tuple[ArgsView, ...]
     plain: tuple[str, ...]
     masks: tuple[str, ...]
@@ -90,50 +107,39 @@ def build(model: SchemaModel, schema: Schema) -> ModuleView:
     """The view of one module; *schema* is the value it will hold, see ``check.build``."""
     machine = model.name
     upper = module_name(machine).upper()
-    args = tuple(_args(name, model) for name in schema.names if model.states[name].args)
+    declared = Types(model.types)
+    args = tuple(_args(model.states[name], declared) for name in schema.names if model.states[name].args)
+    types = tuple(_type(one, declared) for one in declared.ordered)
     needed = {a.name.text for s in model.states.values() for a in s.args if not a.has_default}
     required = {
         n for n, s in model.states.items() if any(a.name.text in needed and not a.has_default for a in s.args)
     }
-    decoders = sorted({word for a in args for line in a.decoders for word in _words(line)})
+    typed = (*args, *(t for t in types if isinstance(t, ArgsView)))
+    decoders = {word for a in typed for line in a.decoders for word in _DECODER.findall(line)}
     return ModuleView(
         abi=ABI,
         machine=machine,
         upper=upper,
         snake=module_name(machine),
         doc=names.docstring(model.doc or f"Machine {machine}.", 0, WIDTH - len(machine)),
-        imports=tuple(
-            sorted(
-                [
-                    *_IMPORTS,
-                    *(["Decoder"] if args else []),
-                    *(["Invariant"] if schema.invariants else []),
-                    *decoders,
-                ],
-                key=_import_order,
-            )
+        imports=_sorted(
+            *_IMPORTS,
+            *(["Decoder"] if typed else []),
+            *(["Invariant"] if schema.invariants else []),
+            *(["Record"] if len(typed) > len(args) else []),
+            *decoders,
         ),
-        typing=tuple(sorted([*_TYPING, *(["ClassVar", "overload"] if args else [])], key=_import_order)),
-        exports=tuple(
-            sorted(
-                [
-                    *(
-                        f"{machine}{suffix}"
-                        for suffix in ("Groups", "Handlers", "Machine", "State", "States")
-                    ),
-                    *(a.class_name for a in args),
-                    f"{upper}_SCHEMA",
-                    f"{module_name(machine)}_machine",
-                ],
-                key=_import_order,
-            )
+        typing=_sorted(*_TYPING, *(["ClassVar"] if typed else []), *(["overload"] if args else [])),
+        exports=_sorted(
+            *(f"{machine}{suffix}" for suffix in ("Groups", "Handlers", "Machine", "State", "States")),
+            *(a.class_name for a in (*args, *types)),
+            f"{upper}_SCHEMA",
+            f"{module_name(machine)}_machine",
         ),
         states=tuple(
             _state(name, schema.states[name], bool(model.states[name].args)) for name in schema.names
         ),
-        groups=tuple(
-            line for g, members in schema.groups.items() for line in _call(f"{g}: Final = ", members, 4, "")
-        ),
+        groups=tuple(line for g in model.groups.values() for line in _group(g)),
         group_lines=tuple(
             line
             for g, members in schema.groups.items()
@@ -141,6 +147,8 @@ def build(model: SchemaModel, schema: Schema) -> ModuleView:
         ),
         roles="\n".join(_call("roles=", schema.roles, 4, ",")),
         invariants=tuple(line for i in schema.invariants for line in _invariant(i)),
+        types=types,
+        stdlib=tuple(_stdlib(model, typed)),
         args=args,
         plain=tuple(names.literal(n) for n in schema.names if n not in required),
         masks=tuple(_masks(schema.masks)),
@@ -171,13 +179,21 @@ def _import_order(name: str) -> tuple[int, str]:
     return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2, name)
 
 
-def _words(expression: str) -> list[str]:
-    _, _, value = expression.partition(": ")
-    return [
-        w
-        for w in value.replace("(", " ").replace(")", " ").replace(",", " ").split()
-        if w.startswith("decode_")
-    ]
+def _sorted(*found: str) -> tuple[str, ...]:
+    return tuple(sorted(found, key=_import_order))
+
+
+def _stdlib(model: SchemaModel, typed: Sequence[ArgsView]) -> Iterator[str]:
+    """Imports of the standard library, in the order of ruff's isort."""
+    mapping = ", Mapping" if typed else ""
+    yield f"from collections.abc import Awaitable{mapping}, Sequence"
+    yield "from contextlib import AbstractContextManager"
+    if typed:
+        yield "from dataclasses import dataclass"
+    if any("decode_datetime" in line for a in typed for line in a.decoders):
+        yield "from datetime import datetime"
+    if any(t.kind == "enum" for t in model.types.values()):
+        yield "from enum import StrEnum"
 
 
 def _tuple(items: Sequence[str]) -> str:
@@ -192,6 +208,12 @@ def _call(prefix: str, items: Sequence[str], indent: int, end: str) -> list[str]
     if len(line) <= WIDTH:
         return [line]
     return [f"{pad}{prefix}(", *(f"{pad}    {names.literal(i)}," for i in items), f"{pad}){end}"]
+
+
+def _group(group: GroupModel) -> list[str]:
+    """The constant of a group, and what it is for."""
+    lines = _call(f"{group.name}: Final = ", [m.text for m in group.members], 4, "")
+    return [*lines, f'    """{names.docstring(group.doc, 4)}"""'] if group.doc else lines
 
 
 def _invariant(invariant: Invariant) -> list[str]:
@@ -280,20 +302,49 @@ def _entry(name: str, state: State, has_args: bool) -> list[str]:
     return [f"{head}),"] if not fields else [head, *fields, "        ),"]
 
 
-def _args(name: str, model: SchemaModel) -> ArgsView:
-    state = model.states[name]
-    return ArgsView(
-        state=name,
-        class_name=f"{name}Args",
-        doc=names.docstring(f"Args of {name}. {state.doc}".rstrip(), 4),
-        args=tuple(_arg(a) for a in state.args),
-        decoders=tuple(f"{names.literal(a.name.text)}: {a.decoder}" for a in state.args if not a.local),
+def _args(state: StateModel, types: Types) -> ArgsView:
+    doc = names.docstring(f"Args of {state.name}. {state.doc}".rstrip(), 4)
+    return _fields(ArgsView(state.name, f"{state.name}Args", "Args", "", doc, (), ()), state.args, types)
+
+
+def _type(declared: TypeDoc, types: Types) -> EnumView | ArgsView:
+    name = declared.name.text
+    doc = names.docstring(declared.doc or f"{declared.kind.capitalize()} {name}.", 4)
+    if declared.kind == "record":
+        return _fields(ArgsView("", name, "Record", ", eq=False", doc, (), ()), declared.fields, types)
+    members = tuple(
+        (f"{names.member_name(value)} = {names.literal(value)}", names.docstring(text, 4) if text else "")
+        for value, text in declared.values
     )
+    return EnumView(name, doc, members)
+
+
+def _fields(view: ArgsView, args: Sequence[ArgDoc], types: Types) -> ArgsView:
+    decoders = tuple(
+        line
+        for a in args
+        if a.type
+        for line in _nested(f"{names.literal(a.name.text)}: ", arg_types.decoder(a.type, types.kinds), 8)
+    )
+    return replace(view, args=tuple(_arg(a) for a in args), decoders=decoders)
+
+
+def _nested(prefix: str, call: str, indent: int, end: str = ",") -> list[str]:
+    """``prefix f(g(x)),``, broken at parentheses where it does not fit on a line."""
+    pad = " " * indent
+    head, bracket, rest = call.partition("(")
+    if len(line := f"{pad}{prefix}{call}{end}") <= WIDTH or not bracket:
+        return [line]
+    return [f"{pad}{prefix}{head}(", *_nested("", rest[:-1], indent + 4, ""), f"{pad}){end}"]
 
 
 def _arg(arg: ArgDoc) -> ArgView:
     name = arg.name.text
-    default = f" = {names.literal(arg.default)}" if arg.has_default else ""
+    default = ""
+    if arg.has_default and arg.type and arg.type.base.kind == "named" and arg.default is not None:
+        default = f" = {arg.type.base.name}.{names.member_name(str(arg.default))}"
+    elif arg.has_default:
+        default = f" = {names.literal(arg.default)}"
     doc = arg.doc
     if arg.local:
         doc = f"{doc} ({arg.local}, never sent to a peer)".lstrip()

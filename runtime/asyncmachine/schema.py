@@ -34,15 +34,23 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from asyncmachine._args import (
     Args,
     Decoder,
+    Record,
     decode_any,
     decode_bool,
     decode_bytes,
+    decode_datetime,
     decode_dict,
+    decode_enum,
     decode_float,
     decode_int,
     decode_list,
     decode_optional,
+    decode_record,
     decode_str,
+    signature,
+    to_wire,
+    wire_enum,
+    wire_record,
 )
 from asyncmachine._facades import ClockLike, Event, Facade, ResultLike
 from asyncmachine._invariants import Invariant, InvariantKind
@@ -64,6 +72,7 @@ __all__ = [
     "Overflow",
     "Precomputed",
     "Problem",
+    "Record",
     "ResultLike",
     "Schema",
     "State",
@@ -71,17 +80,24 @@ __all__ = [
     "decode_any",
     "decode_bool",
     "decode_bytes",
+    "decode_datetime",
     "decode_dict",
+    "decode_enum",
     "decode_float",
     "decode_int",
     "decode_list",
     "decode_optional",
+    "decode_record",
     "decode_str",
     "find_problems",
     "iter_bits",
     "require_abi",
     "schema_digest",
+    "signature",
     "snake_case",
+    "to_wire",
+    "wire_enum",
+    "wire_record",
 ]
 
 ABI: Final = 2
@@ -369,7 +385,7 @@ class Schema:
         SchemaError: with every problem found.
 
     Attributes:
-        digest: 32 hex digits, BLAKE2b-128 over names, order, properties, relations and args; two
+        digest: 32 hex digits, BLAKE2b-128 over names, order, properties, relations and types of args; two
             peers with one digest agree on every index. Invariants do not count, they are local.
         invariants: those that were given, with their bit masks.
     """
@@ -456,7 +472,7 @@ def schema_digest(states: Mapping[str, State]) -> str:
             int(s.auto) | int(s.multi) << 1,
             [list(targets) for _, targets in s.relations()],
             list(s.tags),
-            sorted(s.args.decoders) if s.args else [],
+            s.args.signature() if s.args else "",
         ]
         for name, s in states.items()
     ]

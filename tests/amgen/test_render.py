@@ -32,7 +32,7 @@ def test_the_header_names_source_and_hashes() -> None:
         "# source: lamp.yaml",
         f"# sources-sha256: {hashlib.sha256(SOURCE['lamp.yaml']).hexdigest()}",
         f"# body-sha256: {hashlib.sha256(body.encode()).hexdigest()}",
-        "# abi: 1",
+        "# abi: 2",
     ]
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from asyncmachine._wire.cbor import CborError, decode, encode
 from asyncmachine.errors import ArgsError, did_you_mean
-from asyncmachine.schema import Decoder, Schema
+from asyncmachine.schema import Decoder, Schema, to_wire
 
 __all__ = ["decode_args", "encode_args"]
 
 
 def encode_args(args: Mapping[str, Any], *, max_bytes: int, max_items: int) -> bytes | None:
-    """Encode keyword arguments; None when there are none.
+    """Encode keyword arguments, with enums, records and times as the decoders want them; None when empty.
 
     Raises:
         ArgsError: a value has no wire form, or all are too large together.
@@ -21,15 +21,28 @@ def encode_args(args: Mapping[str, Any], *, max_bytes: int, max_items: int) -> b
     if not args:
         return None
     try:
-        data = encode(dict(args), max_items=max_items)
+        data = _encode(args, max_items)
     except CborError as error:
         raise ArgsError(
             f"args {', '.join(args)} cannot be sent: {error}; "
-            "send None, bool, int, float, str, bytes, and lists and maps of those"
+            "send None, bool, int, float, str, bytes, datetime, enums and records of schemas, and lists and "
+            "maps of those"
         ) from None
     if len(data) > max_bytes:
         raise ArgsError(f"args {', '.join(args)} take {len(data)} bytes, the peer accepts {max_bytes}")
     return data
+
+
+def _encode(args: Mapping[str, Any], max_items: int) -> bytes:
+    """Plain values as they are, which is the hot path; the others only when these did not do."""
+    try:
+        return encode(dict(args), max_items=max_items)
+    except CborError:
+        try:
+            plain = to_wire(args)
+        except RecursionError:
+            raise CborError("nested too deep, or within itself") from None
+        return encode(plain, max_items=max_items)
 
 
 def decode_args(
