@@ -162,9 +162,11 @@ def docstring(text: str, indent: int, width: int = 110) -> str:
     White space collapses, double quotes become single ones and backslashes double ones, so the
     text can neither end the string nor escape anything in it. The exact text is in ``State.doc``.
     """
-    words = "".join(
-        c if c.isascii() and c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text
-    ).split()
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            c if c.isascii() and c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text
+        )
+    words = text.split()
     plain = " ".join(words).replace('"', "'").replace("\\", "\\\\")
     room = width - indent - 6
     lines = textwrap.wrap(plain, room, break_long_words=False, break_on_hyphens=False)
