@@ -48,7 +48,11 @@ def jitter(top: float) -> float:
 
 
 class Stream(Protocol):
-    """What a link needs: any anyio byte stream, or a pair of memory object streams of bytes."""
+    """What a link needs: any anyio byte stream, or a pair of memory object streams of bytes.
+
+    It may have a method ``write_some(data)`` too, which takes what can be taken without waiting and says
+    how many bytes that was. A socket needs none: a link writes to it directly.
+    """
 
     async def send(self, item: bytes, /) -> None: ...
     async def receive(self) -> bytes: ...
@@ -92,7 +96,7 @@ class Link:
         self._alarm: anyio.CancelScope | None = None
         self._stalled_since: float | None = None
         self._half_done = False  # either the reader or the writer has finished
-        self._raw = _raw_socket(stream)
+        self._write_some = _direct_write(stream)
         self._rest = b""  # what a direct write has left over
 
     async def run(self) -> None:
@@ -126,15 +130,15 @@ class Link:
 
         Only while it idles: then nothing waits in the stream either, so the order is kept.
         """
-        idle, raw = self._idle, self._raw
-        if idle is None or raw is None or idle.is_set() or self.conn.closed is not None:
+        idle, write_some = self._idle, self._write_some
+        if idle is None or write_some is None or idle.is_set() or self.conn.closed is not None:
             return False
         self._driver.before_send(now)
-        if self.conn.unsent > DIRECT or (descriptor := raw.fileno()) < 0:
+        if self.conn.unsent > DIRECT:
             return False
         data = self.conn.data_to_send(now)
         try:
-            sent = os.write(descriptor, data) if data else 0
+            sent = write_some(data) if data else 0
         except OSError:  # it is full, or broken: then the writer will find out
             sent = 0
         self._rest = data[sent:]
@@ -314,11 +318,13 @@ class Link:
         return self._stalled_since + self.conn.limits.stall_seconds
 
 
-def _raw_socket(stream: object) -> Any:
-    """The socket, where bytes written to it are what the peer receives: not under TLS."""
+def _direct_write(stream: object) -> Callable[[bytes], int] | None:
+    """Writes without waiting, where what is written is what the peer receives: not under TLS."""
     if os.name == "posix" and isinstance(stream, SocketStream | UNIXSocketStream):
-        return stream.extra(SocketAttribute.raw_socket)
-    return None
+        raw = stream.extra(SocketAttribute.raw_socket)
+        return lambda data: os.write(raw.fileno(), data)
+    own: Callable[[bytes], int] | None = getattr(stream, "write_some", None)
+    return own
 
 
 def ask(consumer: Callable[[Any], T], value: Any) -> T | Exception:

@@ -321,7 +321,8 @@ async def test_options_of_the_socket(lamp: Machine) -> None:
         client = Client(tcp("127.0.0.1", port), lamp.schema, client_id="me")
         tasks.start_soon(client.run)
         await client.ready()
-        raw = client._session._link._raw  # type: ignore[union-attr]
+        stream: Any = client._session._link._stream  # type: ignore[union-attr]
+        raw = stream.extra(SocketAttribute.raw_socket)
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

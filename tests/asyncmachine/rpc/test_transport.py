@@ -138,6 +138,45 @@ async def test_a_peer_that_takes_nothing_holds_back_nothing_else_and_loses_nothi
         tasks.cancel_scope.cancel()
 
 
+class Grudging:
+    """A stream that takes a few bytes at a time when it must not wait, or none."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.turns = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write_some(self, data: bytes) -> int:
+        self.turns += 1
+        if self.turns % 3 == 0:
+            raise BlockingIOError
+        sent: int = self.stream.extra(SocketAttribute.raw_socket).send(data[: self.turns % 3 * 7])
+        return sent
+
+
+async def test_what_a_direct_write_leaves_over_is_sent_next() -> None:
+    near, far = await pair()
+    host = Host(Grudging(far))
+    async with near, anyio.create_task_group() as tasks:
+        tasks.start_soon(host.link.run)
+        client = await shake(near)
+        await host.open.wait()
+        for pid in range(1, 31):
+            host.conn.send(Payload(pid, "n", "s", 30, 0, bytes([pid]) * 30))
+            host.link.flush(anyio.current_time())
+            if pid % 4 == 0:
+                await anyio.wait_all_tasks_blocked()
+        got: list[Any] = []
+        with anyio.fail_after(5):
+            while len(got) < 30:
+                got += client.receive_data(await near.receive(), 0.0)
+        assert [(p.pid, set(p.data)) for p in got] == [(n, {n}) for n in range(1, 31)]
+        assert host.link._stream.turns > 3  # type: ignore[attr-defined]
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_peer_that_reads_nothing_is_dropped() -> None:
     near, far = await pair()
     host = Host(far, Limits(stall_seconds=0.05))
