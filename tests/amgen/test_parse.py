@@ -56,17 +56,31 @@ def test_roles_may_be_a_list() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("1.5", 1.5), ("-0.25", -0.25), ("1e3", 1000.0), ("0", 0), ("12345678901", 12345678901)],
+    [("1", 1), ("1.5", 1.5), ("0.25", 0.25), ("1e3", 1000), ("1e+2", 100), ("1000000000", 1e9)],
 )
-def test_numbers(text: str, value: float) -> None:
-    timeout = state(f"{{timeout: {text}}}").timeout
-    assert (timeout, type(timeout)) == (value, type(value))
+def test_timeouts(text: str, value: float) -> None:
+    assert state(f"{{timeout: {text}}}").timeout == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("5.0", 5), ("1e6", 1_000_000)])
+def test_limits(text: str, value: int) -> None:
+    limit = state(f"{{limit: {text}}}").limit
+    assert (limit, type(limit)) == (value, int)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "1000001", "'1'", "one", "9" * 4000])
+def test_no_limits(text: str) -> None:
+    assert mistakes(f"machine: M\nstates:\n  A: {{limit: {text}}}\n") == ["AM101 3:14"]
 
 
 @pytest.mark.parametrize(
-    "text", ["01", "1_000", "0x1f", "1:30", ".5", "1.", "+1", "'1'", ".inf", ".nan", "1e999", "one", "[1]"]
+    "text",
+    [
+        *("01", "1_000", "0x1f", "1:30", ".5", "1.", "+1", "'1'", ".inf", ".nan", "1e999", "one", "[1]"),
+        *("0", "-1", "1000000001", "1e10"),
+    ],
 )
-def test_no_numbers(text: str) -> None:
+def test_no_timeouts(text: str) -> None:
     assert mistakes(f"machine: M\nstates:\n  A: {{timeout: {text}}}\n") == ["AM101 3:16"]
 
 
@@ -143,3 +157,77 @@ def test_args_without_default_are_required() -> None:
 )
 def test_mistakes_have_a_place(text: str, expected: list[str]) -> None:
     assert mistakes(text) == expected
+
+
+# -- versions, invariants, groups and reasons ---------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["version: 1\n", "version: 1.0\n", ""])
+def test_versions_that_are_read(text: str) -> None:
+    assert parsed(f"{text}machine: M\nstates: {{}}\n").machine.text == "M"
+
+
+def test_a_newer_version_is_refused_before_anything_else() -> None:
+    report = Report()
+    root = load("machine: M\nnews: x\nversion: 2\n", "m.yaml", report)
+    assert document(root, "m.yaml", report) is None
+    [found] = report.sorted()
+    assert found.code == "AM108"
+    assert found.message == "version 2 is newer than this am-gen, which reads version 1; upgrade asyncmachine"
+    assert str(found.span) == "m.yaml:3:10"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "'1'", "one", "[1]", ""])
+def test_no_versions(text: str) -> None:
+    assert [m.split()[0] for m in mistakes(f"machine: M\nstates: {{}}\nversion: {text}\n")] == ["AM101"]
+
+
+def test_invariants() -> None:
+    text = "[{never: [A, B], doc: why}, {implies: {if: [A], then: [B, C]}}]"
+    one, two = parsed(f"machine: M\nstates: {{}}\ninvariants: {text}\n").invariants
+    assert str(one.value()) == "never: [A, B]"
+    assert one.doc == "why"
+    assert str(two.value()) == "implies: {if: [A], then: [B, C]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("{never: [A]}", ["AM101"]),
+        ("[never]", ["AM101"]),
+        ("[{}]", ["AM107"]),
+        ("[{never: []}]", ["AM106"]),
+        ("[{never: A}]", ["AM101"]),
+        ("[{never: [A, A]}]", ["AM106"]),
+        ("[{never: [$G]}]", ["AM306"]),
+        ("[{nevr: [A]}]", ["AM107", "AM102"]),
+        ("[{never: [A], implies: {if: [A], then: [B]}}]", ["AM106"]),
+        ("[{implies: {if: [A]}}]", ["AM107"]),
+        ("[{implies: {}}]", ["AM107", "AM107"]),
+        ("[{implies: {if: [A], then: []}}]", ["AM106"]),
+        ("[{implies: {if: [A], then: [B], else: [C]}}]", ["AM102"]),
+    ],
+)
+def test_no_invariants(text: str, codes: list[str]) -> None:
+    found = mistakes(f"machine: M\nstates: {{}}\ninvariants: {text}\n")
+    assert [m.split()[0] for m in found] == codes
+
+
+def test_a_group_may_say_what_it_is_for() -> None:
+    [one, two] = parsed("machine: M\nstates: {}\ngroups: {G: {doc: why, states: [A]}, H: [B]}\n").groups
+    assert (one.doc, [m.text for m in one.members]) == ("why", ["A"])
+    assert (two.doc, [m.text for m in two.members]) == ("", ["B"])
+    assert mistakes("machine: M\nstates: {}\ngroups: {G: {doc: why}}\n") == ["AM107 3:10"]
+
+
+def test_reasons() -> None:
+    [(name, reason)] = state("{acl_override: {B: it is polite}}").acl_override
+    assert (name.text, reason) == ("B", "it is polite")
+    assert mistakes("machine: M\nstates:\n  A: {acl_override: {B: ' '}}\n") == ["AM106 3:25"]
+    assert mistakes("machine: M\nstates:\n  A: {acl_override: {b: x}}\n") == ["AM103 3:22"]
+
+
+def test_nothing_is_an_empty_text_or_mapping() -> None:
+    for word in ("", "~", "null"):
+        a = state(f"{{doc: {word}, args: {word}, rpc: {word}}}")
+        assert (a.doc, a.args, a.rpc) == ("", (), ())

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
 
 import pytest
 
@@ -8,6 +12,17 @@ from asyncmachine._wire.cbor import dump
 from asyncmachine.errors import ArgsError
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.args import decode_args, encode_args
+from asyncmachine.schema import (
+    Args,
+    Decoder,
+    Record,
+    Schema,
+    State,
+    decode_datetime,
+    decode_enum,
+    decode_list,
+    decode_record,
+)
 
 
 def there_and_back(
@@ -87,3 +102,60 @@ def test_what_cannot_be_sent_is_an_error_at_the_sender() -> None:
     with pytest.raises(ArgsError, match="more than 100 items"):
         encode_args({"number": [0] * 100}, max_bytes=1000, max_items=100)
     assert encode_args({}, max_bytes=0, max_items=0) is None
+
+
+# -- enums, records and times over a real mirror ------------------------------------------------
+
+
+class Level(StrEnum):
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Order(Record):
+    decoders: ClassVar[Mapping[str, Decoder]] = {"level": decode_enum(Level), "due": decode_datetime}
+    level: Level
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeArgs(Args):
+    decoders: ClassVar[Mapping[str, Decoder]] = {
+        "orders": decode_list(decode_record(Order)),
+        "level": decode_enum(Level),
+    }
+    orders: list[Order]
+    level: Level = Level.LOW
+
+
+SERVE = Schema(
+    "Serve", {"Serve": State(multi=True, args=ServeArgs, rpc={"client": ("add",)})}, roles=("client",)
+)
+
+
+@pytest.mark.anyio
+async def test_typed_args_arrive_typed(session: Any) -> None:
+    seen: list[ServeArgs] = []
+
+    class Handlers:
+        def serve_state(self, event: Any) -> None:
+            seen.append(event.data)
+
+    orders = [Order(level=Level.HIGH, due=datetime(2026, 11, 24, 22, 1, tzinfo=UTC))]
+    async with session(Machine(SERVE, Handlers(), id="serve")) as pair:
+        assert (await pair.mirror.add("Serve", orders=orders, level=Level.HIGH)).executed
+        assert (await pair.mirror.add("Serve", orders=[])).executed
+        with pytest.raises(ArgsError, match=r"orders\[0\].due: .* has no time zone"):
+            await pair.mirror.add("Serve", orders=[Order(level=Level.LOW, due=datetime(2026, 1, 1))])  # noqa: DTZ001
+        (await pair.source.add("Serve", orders=orders, level=Level.HIGH))
+    assert seen == [ServeArgs(orders=orders, level=Level.HIGH), ServeArgs(orders=[]), seen[0]]
+    assert type(seen[0].level) is Level
+    assert type(seen[0].orders[0].level) is Level
+
+
+def test_args_within_themselves_cannot_be_sent() -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(ArgsError, match="cannot be sent"):
+        encode_args({"orders": circle}, max_bytes=1000, max_items=100)
