@@ -26,6 +26,7 @@ _COMMANDS = {
     "graph": "amgen.cli.draw:graph_command",
     "grafana": "amgen.cli.monitor:grafana_command",
     "verify": "amgen.cli.verify:verify_command",
+    "diff": "amgen.cli.diff:diff_command",
 }
 
 
