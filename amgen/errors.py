@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 from unicodedata import combining, east_asian_width
 
 from asyncmachine.errors import AsyncMachineError
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Severity = Literal["error", "warning"]
+EXCERPT: Final = 120
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -149,8 +150,9 @@ def _excerpt(span: Span, texts: Mapping[str, str]) -> list[str]:
     source = texts.get(span.path, "").split("\n")
     if not (0 < span.line <= len(source) and source[span.line - 1].strip()):
         return []
-    start = max(0, span.column - 60)  # a very long line is shown around its column
-    line = source[span.line - 1][start : start + 120].replace("\t", " ")
+    whole = source[span.line - 1].replace("\t", " ")
+    start = max(0, span.column - 60) if len(whole) > EXCERPT else 0  # a long line is shown around its column
+    line = whole[start : start + EXCERPT]
     column = span.column - 1 - start
     marked = line[column : column + span.length]
     number = str(span.line)

@@ -184,6 +184,8 @@ def load(text: str, path: str, report: Report) -> MapNode:
         mark = error.problem_mark or error.context_mark
         span = Span(path, mark.line + 1, mark.column + 1) if mark else Span(path)
         problem = error.problem or error.context or ""
+        if mark and text.split("\n")[mark.line][mark.column : mark.column + 1] == "\t":
+            problem = "a tab cannot stand here, indent with spaces"
         # libyaml looks ahead, so its own limit may be met before ours.
         code = "AM014" if "nesting depth" in problem else "AM011"
         raise _reject(code, f"not valid YAML: {problem}", span) from None
@@ -208,7 +210,8 @@ class _Builder:
         if getattr(event, "anchor", None):
             raise _reject("AM012", f"anchor &{event.anchor} is not allowed; write the value out", span)  # type: ignore[attr-defined]
         if getattr(event, "tag", None):
-            raise _reject("AM013", f"tag {event.tag} is not allowed; types come from the grammar", span)  # type: ignore[attr-defined]
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!", 1)  # type: ignore[attr-defined]
+            raise _reject("AM013", f"tag {tag} is not allowed; types come from the grammar", span)
         match event:
             case yaml.DocumentStartEvent():
                 if event.tags or event.version:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from amgen import view
+from amgen import codes, view
 from amgen.cli.load import loaded
 from amgen.cli.report import shown
 from asyncmachine.errors import did_you_mean
@@ -14,14 +14,27 @@ from asyncmachine.errors import did_you_mean
 __all__ = ["explain_command"]
 
 
-@click.command("explain")
-@click.argument("state")
+@click.command(
+    "explain",
+    epilog="""\b
+Examples:
+  am-gen explain Idle                 every machine that has this state
+  am-gen explain Idle -m Worker       of one machine
+  am-gen explain AM301                what an error means, and the way out""",
+)
+@click.argument("name", metavar="STATE|CODE")
 @click.option("-m", "--machine", help="Of this machine only.")
 @click.option(
     "--schemas", type=click.Path(exists=True, path_type=Path), help="Folder of schemas, or one file."
 )
-def explain_command(state: str, machine: str | None, schemas: Path | None) -> int:
-    """Show all relations of STATE, both ways, with the lines that say so."""
+def explain_command(name: str, machine: str | None, schemas: Path | None) -> int:
+    """Show all relations of STATE, both ways, with the lines that say so; or what an error CODE means."""
+    if codes.CODE.match(name):
+        if name not in codes.sections():
+            raise click.UsageError(f"there is no code {name!r}{did_you_mean(name, codes.sections())}")
+        click.echo(codes.sections()[name], nl=False)
+        return 0
+    state = name
     config, outcome = loaded(schemas)
     chosen = [c for c in outcome.compiled.values() if machine in (None, c.model.name)]
     found = [c for c in chosen if state in c.model.states]

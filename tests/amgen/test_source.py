@@ -132,3 +132,18 @@ def test_too_many_schemas_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / f"{i}.yaml").touch()
     monkeypatch.setattr("amgen.source.MAX_FILES", 2)
     assert codes(tmp_path) == ["AM010 ."]
+
+
+def test_a_tab_is_called_a_tab() -> None:
+    with pytest.raises(Rejected) as caught:
+        load("machine: M\nstates:\n\tFoo: {}\n", "f", Report())
+    (found,) = caught.value.diagnostics
+    assert (found.span, found.message) == (
+        Span("f", 3, 1),
+        "not valid YAML: a tab cannot stand here, indent with spaces",
+    )
+
+
+def test_a_tag_is_named_as_it_was_written() -> None:
+    with pytest.raises(Rejected, match=r"AM013: tag !!python/name:os is not allowed"):
+        load("a: !!python/name:os\n", "f", Report())
