@@ -27,6 +27,7 @@ _COMMANDS = {
     "grafana": "amgen.cli.monitor:grafana_command",
     "verify": "amgen.cli.verify:verify_command",
     "diff": "amgen.cli.diff:diff_command",
+    "new": "amgen.cli.new:new_command",
 }
 
 
