@@ -361,7 +361,8 @@ def _warn_shut_out(model: SchemaModel, report: Report, pair: tuple[str, str], lo
 def _unused_groups(model: SchemaModel, report: Report) -> None:
     used = {r.via for s in model.states.values() for r_list in s.relations.values() for r in r_list}
     for group in model.groups.values():
-        if group.name not in used and not group.doc and group.span.path == model.path:
+        known = all(member.text in model.states for member in group.members)
+        if known and group.name not in used and not group.doc and group.span.path == model.path:
             text = (
                 f"no relation uses group {group.name}; write ${group.name} in one, "
                 f"or say what it is for: `{group.name}: {{doc: ..., states: [...]}}`"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from amgen.arg_types import MAX_TYPE_DEPTH, WORDS, TypeExpr, named
 from amgen.errors import Related, Report
 from amgen.model import ArgDoc, SchemaModel, TypeDoc
+from amgen.names import member_name
 from asyncmachine.errors import did_you_mean
 from asyncmachine.schema import signature, wire_enum, wire_record
 
@@ -71,6 +72,7 @@ def run(model: SchemaModel, report: Report) -> bool:
     before = report.errors
     _names(model, report)
     for declared in model.types.values():
+        _members(declared, report)
         for field in declared.fields:
             _known(field, model, report)
     for state in model.states.values():
@@ -90,6 +92,18 @@ def _names(model: SchemaModel, report: Report) -> None:
             text = f"type name {name!r} is taken: the module of {model.name} has a class of that name"
             report.error(
                 "AM104", text, declared.name.span, Related(model.span, f"{model.name} is declared here")
+            )
+
+
+def _members(declared: TypeDoc, report: Report) -> None:
+    """Values of an enum give names to constants, which must differ."""
+    seen: dict[str, str] = {}
+    for value, _ in declared.values:
+        member = member_name(value)
+        if (twin := seen.setdefault(member, value)) != value:
+            text = f"values {value!r} and {twin!r} would share the name {member}; change one"
+            report.error(
+                "AM106", text, declared.places[value], Related(declared.places[twin], "the other one")
             )
 
 

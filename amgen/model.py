@@ -71,13 +71,14 @@ class ArgDoc:
 
 @dataclass(frozen=True, slots=True)
 class TypeDoc:
-    """One entry under ``types``: an enum has *values* with their docs, a record has *fields*."""
+    """One entry under ``types``: an enum has *values* with their docs and places, a record has *fields*."""
 
     name: Name
     kind: Literal["enum", "record"]
     doc: str = ""
     values: tuple[tuple[str, str], ...] = ()
     fields: tuple[ArgDoc, ...] = ()
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

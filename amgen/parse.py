@@ -111,10 +111,8 @@ class _Parser(ArgsParser):
         return False
 
     def machine(self, node: Node | None) -> Name | None:
-        if isinstance(node, ScalarNode):
+        if self.word(node, "machine") is not None and isinstance(node, ScalarNode):
             return self.name(node, "machine")
-        if node is not None:
-            self.wrong("machine", "a name", node)
         return None
 
     def parents(self, node: Node | None) -> Iterator[Name]:
@@ -273,7 +271,7 @@ class _Parser(ArgsParser):
                 self.report.error("AM106", text, item.span)
 
     def scope(self, node: Node | None) -> Name | None:
-        text = self.text(node, "scope")
+        text = self.word(node, "scope")
         if node is None or text is None:
             return None
         if problem := names.class_name(text, "state"):
@@ -289,7 +287,7 @@ class _Parser(ArgsParser):
         return value
 
     def overflow(self, node: Node | None) -> Overflow | None:
-        value = self.text(node, "overflow")
+        value = self.word(node, "overflow")
         if value is None or node is None:
             return None
         match = _OVERFLOWS.get(value)

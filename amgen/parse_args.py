@@ -53,7 +53,7 @@ class ArgsParser(Shapes):
         return None
 
     def local(self, name: Name, found: Mapping[str, Node]) -> ArgDoc | None:
-        path = self.text(found["local"], "local")
+        path = self.word(found["local"], "local")
         if path is None:
             return None
         if not _LOCAL.match(path):
@@ -66,7 +66,7 @@ class ArgsParser(Shapes):
 
     def typed(self, name: Name, found: Mapping[str, Node]) -> ArgDoc | None:
         node = found["type"]
-        text = self.text(node, f"type of {name.text}")
+        text = self.word(node, f"type of {name.text}")
         if text is None:
             return None
         try:
@@ -117,8 +117,9 @@ class ArgsParser(Shapes):
             text = f"{what} has both enum and fields; make two types"
             self.report.error("AM106", text, found["fields"].span)
         elif "enum" in found:
-            values = tuple(self.values(found["enum"], f"enum of {what}"))
-            return TypeDoc(name, "enum", doc, values=values)
+            values = list(self.values(found["enum"], f"enum of {what}"))
+            places = {value.text: value.span for value, _ in values}
+            return TypeDoc(name, "enum", doc, tuple((v.text, text) for v, text in values), places=places)
         elif "fields" in found:
             fields = tuple(self.args(found["fields"], f"fields of {what}", FIELD_KEYS))
             if is_nothing(found["fields"]) or (
@@ -132,7 +133,7 @@ class ArgsParser(Shapes):
             self.report.error("AM107", text, name.span)
         return None
 
-    def values(self, node: Node, what: str) -> Iterator[tuple[str, str]]:
+    def values(self, node: Node, what: str) -> Iterator[tuple[Name, str]]:
         """Values of an enum with their docs: a list, or a mapping of values to docs."""
         entries: list[tuple[ScalarNode, str]]
         if isinstance(node, MapNode):
@@ -143,14 +144,8 @@ class ArgsParser(Shapes):
             entries = [(item, "") for item in self.scalars(node, what)]
         if isinstance(node, MapNode | ListNode) and not entries:
             self.report.error("AM106", f"{what} must hold a value, such as [low, high]", node.span)
-        seen: dict[str, str] = {}
         for key, doc in entries:
             if problem := names.member_value(key.value):
                 self.report.error("AM103", problem, key.span)
-                continue
-            member = names.member_name(key.value)
-            if (twin := seen.setdefault(member, key.value)) != key.value:
-                text = f"values {key.value!r} and {twin!r} would share the name {member}; change one"
-                self.report.error("AM106", text, key.span)
-                continue
-            yield key.value, doc
+            else:
+                yield Name(key.value, key.span), doc

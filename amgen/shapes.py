@@ -52,6 +52,10 @@ def kind(node: Node) -> str:
     return "nothing" if is_nothing(node) else f"{node.value[:60]!r}"
 
 
+def _is_other(node: ScalarNode) -> bool:
+    return node.plain and (node.value in ("true", "false") or number(node) is not None)
+
+
 class Shapes:
     """Reads values of one shape each; problems go to the report."""
 
@@ -92,6 +96,8 @@ class Shapes:
         for item in node.items:
             if not isinstance(item, ScalarNode) or is_nothing(item):
                 self.wrong(f"an item of {what}", "a word", item)
+            elif _is_other(item):
+                self.unquoted(f"an item of {what}", item)
             elif item.value in items:
                 self.report.error("AM106", f"{item.value[:80]!r} is given twice in {what}", item.span)
             else:
@@ -105,6 +111,22 @@ class Shapes:
         if node is not None:
             self.wrong(what, "text", node)
         return None
+
+    def word(self, node: Node | None, what: str) -> str | None:
+        """A text that is there, and that no reader of YAML takes for a number or a boolean."""
+        if not isinstance(node, ScalarNode) or is_nothing(node):
+            if node is not None:
+                self.wrong(what, "a word", node)
+            return None
+        if _is_other(node):
+            self.unquoted(what, node)
+            return None
+        return node.value
+
+    def unquoted(self, what: str, node: ScalarNode) -> None:
+        word = node.value[:60]
+        text = f"{what} must be a word, which {word} is not for every reader; write {word!r}"
+        self.report.error("AM101", text, node.span)
 
     def flag(self, node: Node | None, what: str) -> bool | None:
         if node is None:

@@ -313,7 +313,10 @@ def _type(declared: TypeDoc, types: Types) -> EnumView | ArgsView:
     if declared.kind == "record":
         return _fields(ArgsView("", name, "Record", ", eq=False", doc, (), ()), declared.fields, types)
     members = tuple(
-        (f"{names.member_name(value)} = {names.literal(value)}", names.docstring(text, 4) if text else "")
+        (
+            f"{names.member_name(value)} = {names.literal(value)}",
+            names.docstring(text, 4) if text else "",
+        )
         for value, text in declared.values
     )
     return EnumView(name, doc, members)

@@ -60,6 +60,11 @@ def problems(outcome: Outcome) -> list[str]:
             "{x: MStates}",
             "AM104: type name 'MStates' is taken: the module of M has a class of that name",
         ),
+        (
+            "{T: {enum: [a-b, a_b]}}",
+            "{x: T}",
+            "AM106: values 'a_b' and 'a-b' would share the name A_B; change one",
+        ),
         ("{Level: {enum: [a]}}", "{x: int}", "AM319: type Level is not used by any arg or record"),
     ],
 )
