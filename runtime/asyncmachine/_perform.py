@@ -9,9 +9,10 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
-from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
+from asyncmachine._core.effects import CancelScope, Effect, StartTask
 from asyncmachine._core.mutation import CURRENT
 from asyncmachine._core.scopes import Token
+from asyncmachine._core.waits import Wait
 from asyncmachine.errors import AsyncMachineError
 from asyncmachine.schema import EXCEPTION, Schema, State
 
@@ -65,8 +66,8 @@ class Performer:
     def perform(self, effects: list[Effect]) -> None:
         """Perform in order. A task whose state is gone already is not started."""
         for effect in effects:
-            if isinstance(effect, FireWait):
-                effect.wait.wake()
+            if isinstance(effect, Wait):
+                effect.wake()
             elif isinstance(effect, CancelScope):
                 effect.token.cancel_attached()
             elif effect.token is None or not effect.token.expired:

@@ -104,7 +104,7 @@ class Machine(LocalView):
     async def __aenter__(self) -> Self:
         self._owner = TaskOwner()
         if self._performer is None:
-            self._performer = Performer(self.schema, self.add_error)
+            self._performer = self._make_performer()
         self._performer.tasks = await self._owner.__aenter__()
         if not self.disposed:
             self._from_thread = FromThread(self)
@@ -113,9 +113,13 @@ class Machine(LocalView):
         return self
 
     def _perform(self, effects: list[Effect]) -> None:
-        if self._performer is None:
-            self._performer = Performer(self.schema, self.add_error)
+        self._performer = self._make_performer()
         self._performer.perform(effects)
+
+    def _make_performer(self) -> Performer:
+        performer = Performer(self.schema, self.add_error)
+        self._engine.perform = performer.perform
+        return performer
 
     def _watch(self, deadline: float) -> Guard:
         engine = self._engine
@@ -248,9 +252,9 @@ class Machine(LocalView):
 
     async def _settle(self, mutation: Mutation) -> Result:
         if not mutation.done:
-            wait = Pending(ACTIVE, 0, self._engine)
+            wait = Pending(ACTIVE, (), self._engine)
             mutation.waiters = [*(mutation.waiters or []), wait]
-            await wait.finished()
+            await wait
         return mutation.result
 
     # -- handlers and tracers ------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator, Iterator
+import sys
+from asyncio import Future, current_task, get_running_loop
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, cast
 
 import anyio
 
-from asyncmachine._core.clock import next_active
 from asyncmachine._core.scopes import Token
 from asyncmachine._core.waits import ACTIVE, ARGS, INACTIVE, QUERY, TICK, Wait
 from asyncmachine.api import Query, TimeIndex
@@ -35,16 +35,24 @@ class Hub(Protocol):
     def token(self, state: int) -> Token: ...
 
 
-def _future() -> asyncio.Future[None] | None:
-    """A new future if asyncio is the running backend, else None.
+_modules = sys.modules
 
-    A wait on it is one generator; one on ``anyio.Event`` is three coroutines, and took 1.5 times as long.
+
+def _sleep() -> tuple[Future[None] | anyio.Event, Iterable[Any]]:
+    """What wakes the running task, and what it has to ``yield from`` until then.
+
+    On asyncio it is a future, which takes one generator; ``anyio.Event`` takes three coroutines and 1.5
+    times as long.
     """
     try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop of asyncio
-        return None
-    return None if task is None else asyncio.Future(loop=task.get_loop())
+        loop = get_running_loop()
+    except RuntimeError:
+        loop = None
+    if loop is None or ("trio" in _modules and current_task(loop) is None):  # trio may be a guest in the loop
+        event = anyio.Event()
+        return event, event.wait().__await__()
+    future: Future[None] = Future(loop=loop)
+    return future, future
 
 
 class Pending(Wait):
@@ -53,74 +61,51 @@ class Pending(Wait):
     When the last awaiting task is cancelled, the subscription ends; awaiting again subscribes again.
     """
 
-    __slots__ = ("_awaiting", "_event", "_futures", "_hub", "_left")
-
-    def __init__(self, kind: int, mask: int, hub: Hub) -> None:
-        Wait.__init__(self, kind, mask)  # super() makes it a third slower
-        self._hub = hub
-        self._event: anyio.Event | None = None
-        self._futures: list[asyncio.Future[None]] | None = None
-        self._awaiting = 0
-        self._left = False
+    __slots__ = ()
 
     def wake(self) -> None:
         """See the base."""
-        for future in self._futures or ():
-            if not future.done():  # its task may be cancelled already
-                future.set_result(None)
-        if self._event is not None:
-            self._event.set()
+        for sleeper in self.sleepers or ():
+            if not isinstance(sleeper, Future):
+                sleeper.set()
+            elif not sleeper.done():  # else its task is cancelled already
+                sleeper.set_result(None)
 
     def cancel(self) -> None:
         """Unsubscribe without waiting."""
-        self._left = True
-        self._hub.discard_wait(self)
-
-    async def finished(self) -> None:
-        """Wait until it has fired or failed, without looking at the outcome."""
-        await _Awaited(self)
-
-    def _wait(self) -> Generator[Any, Any, None]:
-        if self._left and not self.done:
-            self._left = False
-            self._hub.add_wait(self)
-        if self.done:
-            return
-        self._awaiting += 1
-        try:
-            future = _future()
-            if future is None:
-                if self._event is None:
-                    self._event = anyio.Event()
-                yield from self._event.wait().__await__()
-            else:
-                if self._futures is None:
-                    self._futures = []
-                self._futures.append(future)
-                yield from future
-        finally:
-            self._awaiting -= 1
-            if not self._awaiting and not self.done:
-                self._futures = None
-                self.cancel()
+        self.left = True
+        self.hub.discard_wait(self)
 
     def __await__(self) -> Generator[Any, Any, TimeIndex]:
-        yield from self._wait()
+        if not self.done and not (self.left and self._again()):
+            sleeper, asleep = _sleep()
+            if self.sleepers is None:
+                self.sleepers = [sleeper]
+            else:
+                self.sleepers.append(sleeper)
+            try:
+                yield from asleep
+            finally:
+                if not self.done:
+                    self._leave(sleeper)
         if self.error is not None:
             raise self.error
-        return self.time or TimeIndex(self._hub.schema, tuple(self._hub.ticks))
+        return self.time or TimeIndex(self.hub.schema, tuple(self.hub.ticks))
 
+    def _again(self) -> bool:
+        """Subscribe again. Whether it is done at once."""
+        self.left = False
+        self.hub.add_wait(self)
+        return self.done
 
-class _Awaited:
-    """Awaits a wait without its outcome."""
-
-    __slots__ = ("_pending",)
-
-    def __init__(self, pending: Pending) -> None:
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._pending._wait()
+    def _leave(self, sleeper: Future[None] | anyio.Event) -> None:
+        """A task was cancelled while it waited."""
+        sleepers = self.sleepers
+        if sleepers is not None:
+            sleepers.remove(sleeper)
+            if not sleepers:
+                self.sleepers = None
+                self.cancel()
 
 
 def unknown(schema: Schema, name: object) -> UnknownState:
@@ -229,44 +214,47 @@ class View(Reads):
         super().__init__(hub)
         self._gone: anyio.Event | None = None
 
-    def _subscribe(self, kind: int, *states: str) -> Pending:
-        pending = Pending(kind, self.schema.mask(states), self._hub)
-        self._hub.add_wait(pending)
-        return pending
+    def _indexes(self, states: tuple[str, ...]) -> tuple[int, ...]:
+        index = self._index
+        try:
+            return (index[states[0]],) if len(states) == 1 else tuple([index[s] for s in states])
+        except (KeyError, TypeError):
+            self.schema.mask(states)  # which says what is wrong with them
+            raise
 
-    def _at_tick(self, state: str, tick: int) -> Pending:
+    def _subscribe(self, kind: int, states: tuple[int, ...], tick: int = 0) -> Pending:
         hub = self._hub
-        pending = Pending(TICK, 1 << hub.schema.position(state), hub)
-        pending.tick = tick
+        pending = Pending(kind, states, hub, tick)
         hub.add_wait(pending)
         return pending
 
     def when(self, *states: str) -> Pending:
         """Until all of *states* are active at once."""
-        return self._subscribe(ACTIVE, *states)
+        return self._subscribe(ACTIVE, self._indexes(states))
 
     def when_not(self, *states: str) -> Pending:
         """Until none of *states* is active."""
-        return self._subscribe(INACTIVE, *states)
+        return self._subscribe(INACTIVE, self._indexes(states))
 
     def when_tick(self, state: str, tick: int) -> Pending:
         """Until the tick of *state* is at least *tick*."""
-        return self._at_tick(state, tick)
+        return self._subscribe(TICK, self._indexes((state,)), tick)
 
     def when_next(self, state: str) -> Pending:
         """Until the next activation, or re-entry, of *state*; not the present one."""
-        return self._at_tick(state, next_active(self.tick(state)))
+        tick = self.tick(state)
+        return self._subscribe(TICK, (self._index[state],), tick + 1 | 1)  # as ``next_active``
 
     def when_args(self, state: str, **args: Any) -> Pending:
         """Until *state* is activated, or called again, by a mutation with at least these args."""
-        pending = Pending(ARGS, 1 << self.schema.position(state), self._hub)
+        pending = Pending(ARGS, (self.schema.position(state),), self._hub)
         pending.args = args
         self._hub.add_wait(pending)
         return pending
 
     def when_query(self, query: Query) -> Pending:
         """Until *query* holds, asked after each change, first after the next one."""
-        pending = Pending(QUERY, 0, self._hub)
+        pending = Pending(QUERY, (), self._hub)
         pending.query = query
         self._hub.add_wait(pending)
         return pending

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asyncmachine._core.effects import CancelScope, FireWait, StartTask
+from asyncmachine._core.effects import CancelScope, StartTask
 from asyncmachine._core.scopes import Token
 from asyncmachine._core.waits import ACTIVE, Wait
 from asyncmachine._perform import Performer, TaskOwner
@@ -51,7 +51,7 @@ async def test_effects_are_performed_in_order_and_expired_tasks_not_started() ->
     token.expired = True
     async with anyio.create_task_group() as group:
         rig.performer.tasks = group
-        rig.performer.perform([CancelScope(token), rig.task(never, 0, token), FireWait(Noted(ACTIVE, 1))])
+        rig.performer.perform([CancelScope(token), rig.task(never, 0, token), Noted(ACTIVE, (0,))])
     assert (ran, rig.failed) == (["cancelled", "woken"], [])
 
 

@@ -9,6 +9,7 @@ import pytest
 from asyncmachine.errors import UnknownState
 from asyncmachine.machine import Machine
 from asyncmachine.schema import Schema, State
+from asyncmachine.views import Pending
 
 SCHEMA = Schema("Test", {"A": State(), "B": State(), "M": State(multi=True)})
 
@@ -117,13 +118,17 @@ async def test_when_next_does_not_mean_the_present_activity() -> None:
     assert (await waits[0])["A"] == 3
 
 
+async def wait_for(pending: Pending) -> None:
+    await pending
+
+
 @pytest.mark.anyio
 async def test_cancelling_the_awaiting_task_unsubscribes_and_awaiting_again_subscribes_again() -> None:
     m = machine()
     pending = m.when("A")
     for _ in range(2):
         async with anyio.create_task_group() as group:
-            group.start_soon(pending.finished)
+            group.start_soon(wait_for, pending)
             await anyio.wait_all_tasks_blocked()
             assert m._engine.waits.mask == 1
             group.cancel_scope.cancel()

@@ -1,4 +1,8 @@
-"""What the shell must do after a drain, as data. Performed in order, none of them awaits."""
+"""What the shell must do after a drain, as data. Performed in order, none of them awaits.
+
+A :class:`~asyncmachine._core.waits.Wait` that has fired, and for which somebody waits, is such an effect
+itself: it must be woken.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from asyncmachine._core.event import Event
 from asyncmachine._core.scopes import Token
 from asyncmachine._core.waits import Wait
 
-__all__ = ["CancelScope", "Effect", "FireWait", "StartTask"]
+__all__ = ["CancelScope", "Effect", "StartTask"]
 
 
 class StartTask(NamedTuple):
@@ -31,10 +35,4 @@ class CancelScope(NamedTuple):
     token: Token
 
 
-class FireWait(NamedTuple):
-    """Wake whoever waits."""
-
-    wait: Wait
-
-
-Effect: TypeAlias = StartTask | CancelScope | FireWait
+Effect: TypeAlias = StartTask | CancelScope | Wait

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from asyncmachine._core.effects import Effect, FireWait
+from asyncmachine._core.effects import Effect
 from asyncmachine._core.handlers import NO_CALLS
 from asyncmachine._core.mutation import ADD, CURRENT, NO_ARGS, REMOVE, Kind, Mutation, Source
 from asyncmachine._core.phases import Kernel
@@ -82,12 +82,13 @@ class Engine(Kernel):
             plan = None
         if plan is None:
             plan = self.cache.plan(node, kind, states)
-        if plan.touched & self.watch or plan.involved & self.pair:
-            calls = self.handlers.known.get(plan) or self.handlers.calls(plan)
-            if calls is not NO_CALLS:
-                return self._start_now(plan, args, source)
-            if plan.touched & (self.waits.mask | self.scopes.mask):
-                return self._move_now(plan, args, source)
+        watched = plan.touched & self.watch
+        if watched or plan.involved & self.pair:
+            handlers = self.handlers
+            if watched & handlers.touch or plan.involved & self.pair:
+                calls = handlers.known.get(plan) or handlers.calls(plan)
+                if calls is not NO_CALLS:
+                    return self._start_now(plan, args, source)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -96,12 +97,16 @@ class Engine(Kernel):
             ticks[i] += step
             moves[i] = plan  # for ``explain``; a record of the transition would cost three times as much
         self.node = after = plan.node
+        if watched:
+            self._notice(plan, args)
         if plan.may_auto:
             auto = after.auto if after.auto_known else self.cache.auto_plan(after)
             if auto is not None and auto.accepted:
                 self._auto(auto)
         if plan.changed and self.tracers.movers:
             self.tracers.emit("clock_moved")
+        if watched and self.effects:
+            self.flush()
         return EXECUTED
 
     def mutate_from(
@@ -183,21 +188,6 @@ class Engine(Kernel):
             self._rest()
         return result
 
-    def _move_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
-        """Like ``_start_now``, for waits and scopes only: no code of the user runs before the end."""
-        if source is None and (running := _current()) is not None:
-            source = running.source
-        self.queue.tick += 1
-        self.number += 1
-        self.auto_failures = 0
-        self._move(plan, args, source)
-        if self.followups:
-            self._prepend_followups()
-            self._drain()
-        else:
-            self._rest()
-        return EXECUTED
-
     def _may_overflow(self, kind: Kind, called: tuple[int, ...]) -> bool:
         """A full queue still takes what brings an error in, or takes it away."""
         exception = self.cache.exception
@@ -232,7 +222,7 @@ class Engine(Kernel):
                 result = self.run(mutation, plan, len(queue.items))
             finally:
                 if mutation.waiters:
-                    self.effects += map(FireWait, mutation.finish(result))
+                    self.wake(mutation.finish(result))
                 else:
                     mutation.result, mutation.done = result, True
                 if self.followups:
@@ -243,18 +233,20 @@ class Engine(Kernel):
         self.draining = False
         if self.followups:
             self._prepend_followups()
-        if self.listening or self.watch != self.handlers.touch:
+        if self.listening:
             self.refresh()
             if self.tracers.recording:
                 self.tracers.emit("queue_end")
         else:
+            self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
             self.fast = not self.queue.items
         if self.moved:
             self.moved = False
             if self.tracers.movers:
                 self.tracers.emit("clock_moved")
         if self.effects:
-            self.flush()
+            effects, self.effects = self.effects, []
+            self.perform(effects)
 
     def _plan(self, mutation: Mutation) -> Plan | None:
         """Resolve the next mutation. An auto mutation may have become pointless: None."""
@@ -291,8 +283,9 @@ class Engine(Kernel):
         if self.disposed:
             wait.error, wait.done = MachineDisposed(self.machine_id), True
             return
-        self.waits.add(wait, self.ticks)
-        self.watch |= wait.mask
+        waits = self.waits
+        waits.add(wait, self.ticks)
+        self.watch |= waits.mask
         if wait.query is not None:
             self.fast, self.listening = False, True
 
@@ -328,9 +321,9 @@ class Engine(Kernel):
             return
         self.disposed = True
         for mutation in self.queue.clear():
-            self.effects += map(FireWait, mutation.finish(CANCELED))
+            self.wake(mutation.finish(CANCELED))
         self._expire(self.scopes.mask)
-        self.effects += map(FireWait, self.waits.fail_all(MachineDisposed(self.machine_id)))
+        self.wake(self.waits.fail_all(MachineDisposed(self.machine_id)))
         self.tracers.emit("machine_dispose")
         self.refresh()
         if not self.draining:

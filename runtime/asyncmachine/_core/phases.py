@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from asyncmachine._core.effects import CancelScope, Effect, FireWait, StartTask
+from asyncmachine._core.effects import CancelScope, Effect, StartTask
 from asyncmachine._core.event import Event
 from asyncmachine._core.handlers import ENTER, NEGOTIATION, NO_CALLS, PAIR, STATE, Bound, Calls, Handlers
 from asyncmachine._core.mutation import ADD, CURRENT, Mutation, Source
@@ -21,7 +21,7 @@ from asyncmachine._core.relations import mask_of
 from asyncmachine._core.scopes import Scopes, Token
 from asyncmachine._core.trace import Tracers
 from asyncmachine._core.transition import Memory, Stop, Transition, Undone
-from asyncmachine._core.waits import Waits
+from asyncmachine._core.waits import Wait, Waits
 from asyncmachine.api import CANCELED, EXECUTED, Result
 from asyncmachine.schema import Schema, iter_bits
 
@@ -181,8 +181,7 @@ class Kernel:
         if touched := plan.touched:
             self.moved = True
             if touched & self.watch or self.waits.queries:
-                self._expire(touched)
-                self._fire(plan, touched, args)
+                self._notice(plan, args)
         if plan.may_auto:
             self._follow_auto()
 
@@ -277,16 +276,37 @@ class Kernel:
                 if answer is not None and not self._finish(tx, bound, answer):
                     break
         if touched & self.waits.mask or self.waits.queries:
-            self._fire(plan, touched, tx.mutation.args if tx.accepted else None)
+            moved = plan.moved if touched == plan.touched else tuple(iter_bits(touched))
+            self._fire(plan, moved, tx.mutation.args if tx.accepted else None)
         return tx.accepted
 
-    def _fire(self, plan: Plan, touched: int, args: Mapping[str, Any] | None) -> None:
-        """Fire the waits that hold now that *touched* have moved; those for args unless it failed."""
+    def _notice(self, plan: Plan, args: Mapping[str, Any]) -> None:
+        """Expire the scopes and fire the waits of what *plan* has just moved, without handlers."""
+        touched, waits = plan.touched, self.waits
+        if touched & self.scopes.mask:
+            self._expire(touched)
+        self.wake(waits.moved(plan.moved, self.ticks))
+        if touched & waits.args_mask:
+            self.wake(waits.called(plan.enters, args, self.ticks))
+        self.watch = self.handlers.touch | waits.mask | self.scopes.mask
+
+    def _fire(self, plan: Plan, moved: tuple[int, ...], args: Mapping[str, Any] | None) -> None:
+        """Fire the waits that hold now that these states have moved; those for args unless it failed."""
         waits = self.waits
-        if touched:
-            self.effects += map(FireWait, waits.changed(touched, self.ticks))
-        if args is not None and plan.touched & waits.args_mask:
-            self.effects += map(FireWait, waits.called(plan.enters, args, self.ticks))
+        if moved:
+            self.wake(waits.moved(moved, self.ticks))
+        if plan.touched & waits.args_mask and args is not None:
+            self.wake(waits.called(plan.enters, args, self.ticks))
+
+    def wake(self, waits: list[Wait]) -> None:
+        """Wake who waits for these: now, which runs no code of theirs, but never before earlier effects."""
+        effects = self.effects
+        for wait in waits:
+            if wait.sleepers is not None:
+                if effects:
+                    effects.append(wait)
+                else:
+                    wait.wake()
 
     def _finish(self, tx: Transition, bound: Bound, answer: object) -> bool:
         """Start the task of a final handler that is async or has returned a coroutine. False: it failed."""

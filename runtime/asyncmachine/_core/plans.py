@@ -58,7 +58,7 @@ class Plan:
         accepted: by relations; handlers may still veto.
         ticks: ``(index, increment)`` of each state that moves.
         enters, exits: states whose handlers run, in order. A called active Multi state enters.
-        touched: mask of enters and exits.
+        moved, touched: enters and exits, in index order and as a mask.
         involved: mask of all states active before or after: whose pair and self handlers run.
         changed: whether any tick moves.
         may_auto: whether an auto mutation may follow: some state is auto, and this is not one itself.
@@ -75,6 +75,7 @@ class Plan:
         "involved",
         "kind",
         "may_auto",
+        "moved",
         "node",
         "rejected",
         "source",
@@ -95,6 +96,7 @@ class Plan:
         self.ticks: tuple[tuple[int, int], ...] = ()
         self.enters: tuple[int, ...] = ()
         self.exits: tuple[int, ...] = ()
+        self.moved: tuple[int, ...] = ()
         self.touched = 0
         self.involved = source.mask | target.mask
         self.changed = False
@@ -237,8 +239,9 @@ class PlanCache:
         plan.exits = self.resolver.order([i for i in node.active if not after.mask >> i & 1])
         plan.enters = tuple(i for i in after.active if not node.mask >> i & 1 or again >> i & 1)
         flips = node.mask ^ after.mask
-        plan.ticks = tuple((i, 1 if flips >> i & 1 else 2) for i in iter_bits(flips | again))
         plan.touched = flips | again
+        plan.moved = tuple(iter_bits(plan.touched))
+        plan.ticks = tuple((i, 1 if flips >> i & 1 else 2) for i in plan.moved)
         plan.changed = bool(plan.touched)
         health = kind == ADD and len(called) == 1 and self._health >> called[0] & 1
         plan.may_auto = plan.changed and not auto and not health and self.schema.masks.auto != 0

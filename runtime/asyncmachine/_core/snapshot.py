@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from asyncmachine._core.clock import active_mask
-from asyncmachine._core.effects import CancelScope, FireWait
+from asyncmachine._core.effects import CancelScope
 from asyncmachine._core.mutation import ADD
 from asyncmachine.errors import MachineDisposed, SchemaMismatch, SnapshotError, did_you_mean
 from asyncmachine.schema import iter_bits
@@ -126,7 +126,7 @@ def restore(engine: Engine, snapshot: Snapshot) -> None:
     engine.machine_tick = snapshot.machine_tick + 1
     moved = sum(1 << i for i, tick in enumerate(snapshot.ticks) if tick)
     engine.effects += map(CancelScope, engine.scopes.expire(moved))
-    engine.effects += map(FireWait, engine.waits.changed(moved, engine.ticks))
+    engine.wake(engine.waits.changed(moved, engine.ticks))
     engine.refresh()
     engine.tracers.emit("clock_moved")
     engine.flush()

@@ -13,7 +13,7 @@ def test_a_new_mutation_is_not_done_and_would_count_as_canceled() -> None:
 
 
 def test_finish_sets_the_result_and_fires_whoever_waits_once() -> None:
-    mutation, wait = Mutation(ADD, (0,)), Wait(ACTIVE, 0)
+    mutation, wait = Mutation(ADD, (0,)), Wait(ACTIVE, ())
     mutation.waiters = [wait]
     assert mutation.finish(EXECUTED) == [wait]
     assert (mutation.done, mutation.result, wait.done, wait.result) == (True, EXECUTED, True, EXECUTED)

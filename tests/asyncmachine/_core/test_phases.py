@@ -188,8 +188,8 @@ def test_an_auto_state_that_always_fails_is_tried_twice_and_then_at_the_next_mut
 
 def test_waits_see_the_outcome_of_a_rollback_only() -> None:
     rig = Rig(AB, a_state=fail)
-    active, moved = Wait(ACTIVE, 1), Wait(TICK, 1)
-    args = Wait(ARGS, 1)
+    active, moved = Wait(ACTIVE, (0,)), Wait(TICK, (0,))
+    args = Wait(ARGS, (0,))
     moved.tick = 2
     for wait in (active, moved, args):
         rig.engine.add_wait(wait)

@@ -213,7 +213,7 @@ def test_waits_fire_exactly_when_they_hold_and_none_outlives_the_machine(
     waits: list[Wait] = []
     for kind, place in kinds:
         state = place % len(engine.schema)
-        wait = Wait(kind, 1 << state if kind != QUERY else 0)
+        wait = Wait(kind, (state,) if kind != QUERY else ())
         wait.tick = 3
         wait.query = (lambda time, i=state: time.ticks[i] >= 2) if kind == QUERY else None
         engine.add_wait(wait)

@@ -212,7 +212,7 @@ def test_rule_06_a_failure_in_an_end_handler_rolls_the_entering_states_back() ->
     states = {"A": State(), "B": State(), "C": State(require=("B",)), "D": State()}
     machine = Rig(states, a_end=fail, d_state=accept, b_state=accept)
     machine.add("A", "D")
-    waits = [Wait(INACTIVE, 0b0001), Wait(ACTIVE, 0b0010)]
+    waits = [Wait(INACTIVE, (0,)), Wait(ACTIVE, (1,))]
     for wait in waits:
         machine.add_wait(wait)
     entering = machine.token(1)
@@ -245,7 +245,7 @@ def test_rule_07_an_error_in_exception_state_is_reported_and_the_machine_goes_on
 
 def test_rule_07_who_waits_for_an_error_learns_of_it_even_so() -> None:
     machine = Rig({"A": State()}, a_state=fail, exception_state=fail)
-    wait = Wait(ACTIVE, 1 << machine.cache.exception)
+    wait = Wait(ACTIVE, (machine.cache.exception,))
     machine.add_wait(wait)
     machine.add("A")
     assert wait.done
@@ -254,7 +254,7 @@ def test_rule_07_who_waits_for_an_error_learns_of_it_even_so() -> None:
 def test_rule_08_waits_do_not_fire_on_a_swap() -> None:
     machine = Rig({"A": State(remove=("B",)), "B": State(remove=("A",))})
     machine.add("B")
-    both, none = Wait(ACTIVE, 0b11), Wait(INACTIVE, 0b11)
+    both, none = Wait(ACTIVE, (0, 1)), Wait(INACTIVE, (0, 1))
     machine.add_wait(both)
     machine.add_wait(none)
     machine.add("A")
@@ -264,7 +264,7 @@ def test_rule_08_waits_do_not_fire_on_a_swap() -> None:
 def test_rule_08_waits_fire_after_a_rollback() -> None:
     machine = Rig({"A": State(), "B": State(), "C": State(require=("A",))}, b_state=fail)
     machine.add("A")
-    gone = Wait(INACTIVE, 0b001)
+    gone = Wait(INACTIVE, (0,))
     machine.add_wait(gone)
     assert repr(machine.mutate(2, ("B",))) == "CANCELED"
     assert gone.done
@@ -275,7 +275,7 @@ def test_rule_09_a_canceled_mutation_settles_too() -> None:
 
     def nested(event: Any) -> None:
         machine.add("B")
-        wait = Wait(ACTIVE, 0)
+        wait = Wait(ACTIVE, ())
         machine.queue.items[0].waiters = [wait]
         waits.append(wait)
 

@@ -73,21 +73,27 @@ def test_any_history_survives_json_and_cbor(script: list[tuple[Any, str]]) -> No
     assert two.node.mask == one.node.mask
 
 
+class Item:
+    def cancel(self) -> None: ...
+
+
 def test_waits_and_scopes_see_it() -> None:
     woken: list[Any] = []
     two = engine()
     two.perform = woken.extend
-    waits = [Wait(ACTIVE, SCHEMA.mask("AB")), Wait(TICK, SCHEMA.mask("M"))]
+    waits = [Wait(ACTIVE, (0, 1)), Wait(TICK, (SCHEMA.index["M"],))]
     waits[1].tick = 3
-    late = Wait(ACTIVE, SCHEMA.mask("C"))
+    late = Wait(ACTIVE, (SCHEMA.index["C"],))
     for wait in (*waits, late):
+        wait.sleepers = [None]
         two.add_wait(wait)
     token, kept = two.token(0), two.token(2)
+    token.attach(Item())
     restore(two, take(used()))
     assert all(w.done for w in waits)
     assert not late.done
     assert (token.expired, kept.expired) == (True, False)
-    assert [effect.wait for effect in woken] == waits
+    assert woken[1:] == waits
 
 
 def test_another_schema_is_refused() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from asyncmachine._core.waits import ACTIVE, INACTIVE
 from asyncmachine.api import Tracer
 from asyncmachine.errors import ArgsError, Denied, MachineDisposed, RemoteError, RpcError, UnknownState
 from asyncmachine.machine import Machine
@@ -224,7 +225,7 @@ def test_a_change_names_what_flipped() -> None:
 
 def hub_with(kind: int, state: str) -> tuple[MirrorHub, Pending]:
     hub = MirrorHub(HUB_SCHEMA, "m")
-    wait = Pending(kind, HUB_SCHEMA.mask([state]), hub)
+    wait = Pending(kind, (HUB_SCHEMA.index[state],), hub)
     hub.add_wait(wait)
     return hub, wait
 
@@ -245,7 +246,7 @@ def test_which_moves_end_a_scope(old: int, new: int, multi: bool, ended: bool) -
 def test_a_call_of_an_active_multi_state_is_no_pulse_off() -> None:
     hub = MirrorHub(HUB_SCHEMA, "m")
     hub.ticks[2] = 1
-    off = Pending(1, HUB_SCHEMA.mask(["Many"]), hub)
+    off = Pending(INACTIVE, (HUB_SCHEMA.index["Many"],), hub)
     hub.add_wait(off)
     hub.install([(2, 1, 3)])
     assert not off.done
@@ -254,14 +255,14 @@ def test_a_call_of_an_active_multi_state_is_no_pulse_off() -> None:
 
 
 def test_a_disposed_hub_fails_waits_and_gives_expired_tokens() -> None:
-    hub, wait = hub_with(0, "Foo")
+    hub, wait = hub_with(ACTIVE, "Foo")
     token = hub.token(0)
     hub.dispose()
     hub.dispose()
     assert isinstance(wait.error, MachineDisposed)
     assert token.expired
     assert hub.token(1).expired
-    late = Pending(0, 1, hub)
+    late = Pending(ACTIVE, (0,), hub)
     hub.add_wait(late)
     assert isinstance(late.error, MachineDisposed)
 
