@@ -251,7 +251,7 @@ def _inside(before: TypeDoc, after: TypeDoc) -> str:
     if before.kind != after.kind:
         return f"{before.kind} -> {after.kind}"
     if before.kind == "enum":
-        return _targets("values", [v.text for v, _ in before.values], [v.text for v, _ in after.values])
+        return _targets("values", [v for v, _ in before.values], [v for v, _ in after.values])
     was, now = ([_field(f) for f in t.fields] for t in (before, after))
     return _targets("fields", was, now)
 
