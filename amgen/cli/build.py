@@ -11,7 +11,7 @@ from amgen.cli.load import run
 from amgen.cli.report import DIFFERENT, INVALID, near, report
 from amgen.config import Config
 
-__all__ = ["check_command", "compile_command"]
+__all__ = ["build", "check_command", "compile_command"]
 
 _SCHEMAS = click.argument("schemas", required=False, type=click.Path(exists=True, path_type=Path))
 _OUTPUT = click.option(
@@ -49,7 +49,11 @@ def compile_command(schemas: Path | None, output: Path | None, style: str, force
     not ours or were edited by hand are left alone unless --force is given.
     Exit codes: 0 done, 1 a file could not be written, 2 a schema has errors, 3 wrong usage.
     """
-    config = Config.load(Path.cwd(), schemas, output)
+    return build(Config.load(Path.cwd(), schemas, output), style, force=force)
+
+
+def build(config: Config, style: str = "text", *, force: bool = False) -> int:
+    """Compile once, write and report; the exit code."""
     outcome = run(config)
     if outcome.failed:
         report(config, outcome, style, [])
