@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncmachine.node.client import NodeClient
     from asyncmachine.node.config import PoolConfig, WorkerSpec
     from asyncmachine.node.fleet import FleetConfig, Outcome
+    from asyncmachine.node.launchers.forkserver import ForkserverLauncher
     from asyncmachine.node.launchers.process import ProcessLauncher
     from asyncmachine.node.supervisor import Supervisor
     from asyncmachine.schema import Schema, State
@@ -26,6 +27,7 @@ __all__ = [
     "CANCELED",
     "EXECUTED",
     "FleetConfig",
+    "ForkserverLauncher",
     "Machine",
     "MachineApi",
     "NodeClient",
@@ -50,6 +52,7 @@ __getattr__, __dir__ = lazy(
         "CANCELED": "asyncmachine.api",
         "EXECUTED": "asyncmachine.api",
         "FleetConfig": "asyncmachine.node.fleet",
+        "ForkserverLauncher": "asyncmachine.node.launchers.forkserver",
         "Machine": "asyncmachine.machine",
         "MachineApi": "asyncmachine.api",
         "NodeClient": "asyncmachine.node.client",

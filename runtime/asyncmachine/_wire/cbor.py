@@ -171,5 +171,21 @@ def encode(value: object, *, max_items: int = MAX_ITEMS) -> bytes:
         data = cbor2.dumps(value)
     except (cbor2.CBORError, ValueError, TypeError, RecursionError) as error:
         raise CborError(str(error)) from None
-    scan(data, max_items=max_items)
+    if not _is_flat(value):
+        scan(data, max_items=max_items)
     return data
+
+
+_SMALL: Final = 16
+_FLAT: Final = frozenset((str, bytes, float, bool, type(None)))
+
+
+def _is_flat(value: object) -> bool:
+    """Whether *value* is of the profile for sure, by its types alone: the common small cases."""
+    if type(value) is dict and len(value) <= _SMALL:
+        return all(type(key) is str and _is_scalar(item) for key, item in value.items())
+    return _is_scalar(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return type(value) in _FLAT or (type(value) is int and -(1 << 63) <= value < 1 << 64)

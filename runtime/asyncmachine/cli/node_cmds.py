@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from asyncmachine.cli.mistake import Mistake
-from asyncmachine.cli.pools import check_target, function_pool, load_path
+from asyncmachine.cli.pools import function_pool, launcher_of
+from asyncmachine.cli.start import LAUNCHERS, default_launcher
 from asyncmachine.cli.worker import main as run_worker
 from asyncmachine.errors import AsyncMachineError
 from asyncmachine.node.args import PoolStatus
-from asyncmachine.node.client import ClientConfig, NodeClient, parse_address
+from asyncmachine.node.client import ClientConfig, NodeClient
 from asyncmachine.node.config import PoolConfig
+from asyncmachine.node.supervisor import Supervisor
+from asyncmachine.node.targets import load_function, load_path, parse_address
 
 __all__ = ["status", "supervisor", "worker"]
 
@@ -29,14 +32,17 @@ __all__ = ["status", "supervisor", "worker"]
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=7070, show_default=True, help="0: any free one."
 )
-@click.option(
-    "--min", "minimum", type=click.IntRange(0), default=2, show_default=True, help="Workers at least."
-)
-@click.option(
-    "--max", "maximum", type=click.IntRange(1), default=10, show_default=True, help="Workers at most."
-)
+@click.option("--min", type=click.IntRange(0), default=2, show_default=True, help="Workers at least.")
+@click.option("--max", type=click.IntRange(1), default=10, show_default=True, help="Workers at most.")
 @click.option("--warm", type=click.IntRange(0), default=2, show_default=True, help="Idle spares.")
-def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, warm: int) -> None:
+@click.option(
+    "--launcher",
+    type=click.Choice(LAUNCHERS),
+    default=default_launcher(),
+    show_default=True,
+    help="How workers start: as forks of a clean process, or each as a new interpreter.",
+)
+def supervisor(target: str, host: str, port: int, launcher: str, **sizes: int) -> None:
     r"""Keep a pool of workers that run FUNC, until SIGINT or SIGTERM.
 
     It prints one line with its address when clients may come. The first signal lets work in progress finish,
@@ -48,29 +54,28 @@ def supervisor(target: str, host: str, port: int, minimum: int, maximum: int, wa
     """
     load_path()
     try:
-        check_target(target)
-        config = PoolConfig(min=minimum, max=maximum, warm=warm)
+        load_function(target)
+        config = PoolConfig(**sizes)
     except (AsyncMachineError, ValueError) as error:
         raise Mistake(str(error)) from None
-    raise SystemExit(anyio.run(partial(_supervise, target, host, port, config)))
-
-
-async def _supervise(target: str, host: str, port: int, config: PoolConfig) -> int:
     try:
-        pool = function_pool(target, config=config, host=host, port=port)
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with pool:
-                click.echo(f"supervisor of {target} at {pool.address}")
-                async for _ in signals:
-                    break
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_hurry, signals, tasks)
-                    await pool.stop()
-                    tasks.cancel_scope.cancel()
+        pool = function_pool(target, config=config, host=host, port=port, launcher=launcher_of(launcher))
+        anyio.run(partial(_supervise, target, pool))
     except (AsyncMachineError, OSError) as error:
         click.echo(f"am-node supervisor: {error}", err=True)
-        return 1
-    return 0
+        raise SystemExit(1) from None
+
+
+async def _supervise(target: str, pool: Supervisor) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with pool:
+            click.echo(f"supervisor of {target} at {pool.address}")
+            async for _ in signals:
+                break
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_hurry, signals, tasks)
+                await pool.stop()
+                tasks.cancel_scope.cancel()
 
 
 async def _hurry(signals: Any, tasks: Any) -> None:

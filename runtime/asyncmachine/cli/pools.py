@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
+from asyncmachine.cli.start import PRELOAD, WORKER, default_launcher
 from asyncmachine.node.config import PoolConfig, WorkerSpec
-from asyncmachine.node.functions import load_function
+from asyncmachine.node.launchers.base import Launcher
+from asyncmachine.node.launchers.forkserver import ForkserverLauncher
+from asyncmachine.node.launchers.prefork import ForkServer
 from asyncmachine.node.launchers.process import ProcessLauncher
 from asyncmachine.node.supervisor import Supervisor
 
-__all__ = ["check_target", "fixed_size", "function_pool", "load_path"]
-
-
-def load_path() -> None:
-    """Let functions be imported from the current folder, as ``python -m`` does."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-
-
-def check_target(target: str) -> None:
-    """Raises ``TargetError`` before any worker is started."""
-    load_function(target)
+__all__ = ["fixed_size", "function_pool", "launcher_of"]
 
 
 def function_pool(
@@ -32,16 +22,28 @@ def function_pool(
     host: str = "127.0.0.1",
     port: int = 0,
     folder: str | None = None,
+    launcher: Launcher | None = None,
 ) -> Supervisor:
     """A supervisor of workers that run an importable function, each in a process of this machine.
 
     Args:
         target: ``package.module:function``; also the kind of the pool.
         folder: the workers start there, and import from there; None: the current one.
+        launcher: None: a fork server on Linux, else a new interpreter per worker.
     """
-    argv = (sys.executable, "-m", "asyncmachine.cli.worker", target)
-    spec = WorkerSpec(kind=target, argv=argv, cwd=folder)
-    return Supervisor(ProcessLauncher(), spec, config=config, host=host, port=port)
+    spec = WorkerSpec(kind=target, argv=(sys.executable, "-m", WORKER, target), cwd=folder)
+    return Supervisor(launcher or launcher_of(None), spec, config=config, host=host, port=port)
+
+
+def launcher_of(name: str | None, server: ForkServer | None = None) -> Launcher:
+    """The launcher of that name: ``process``, ``forkserver``; None: what suits this system.
+
+    Args:
+        server: a fork server that was begun already.
+    """
+    if (name or default_launcher()) == "process":
+        return ProcessLauncher()
+    return ForkserverLauncher(PRELOAD, server=server)
 
 
 def fixed_size(workers: int) -> PoolConfig:

@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 
 from asyncmachine.node.function_worker import FunctionWorker
-from asyncmachine.node.functions import TargetError, load_function
 from asyncmachine.node.launchers.child import Inherited, inherit
+from asyncmachine.node.targets import TargetError, load_function
 from asyncmachine.node.worker import WorkerSettings
 
-__all__ = ["EXIT_NOT_LAUNCHED", "EXIT_NO_TARGET", "main"]
+__all__ = ["EXIT_NOT_LAUNCHED", "EXIT_NO_TARGET", "main", "warm_up"]
 
 EXIT_NOT_LAUNCHED = 2
 EXIT_NO_TARGET = 3
@@ -57,6 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     anyio.run(partial(_serve, settings, function, inherited))
     return 0
+
+
+def warm_up() -> None:
+    """Do what every worker begins with, so that the forks of this process need not."""
+    anyio.run(anyio.sleep, 0)
 
 
 async def _serve(settings: WorkerSettings, function: Callable[[Any], Any], inherited: Inherited) -> None:

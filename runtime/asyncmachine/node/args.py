@@ -197,8 +197,8 @@ ERROR: Final = "error"
 TIMEOUT: Final = "timeout"
 REFUSED: Final = "refused"
 
-_DONE: Final[tuple[Decoder, ...]] = (decode_int, decode_str, decode_bytes, decode_float)
-_FAILED: Final[tuple[Decoder, ...]] = (decode_int, decode_str, decode_str, decode_str, decode_str)
+_DONE: Final = (int, str, bytes, float)
+_SHAPES: Final = frozenset((_DONE, (int, str, str, str, str)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +226,12 @@ class WorkResult:
     @classmethod
     def decode(cls, data: bytes) -> WorkResult:
         """Raises ``ArgsError``."""
-        row = decode_list(lambda item, _: item)(decode_value(data, "result"), "result")
-        shape = _FAILED if len(row) == len(_FAILED) else _DONE
-        if len(row) != len(shape):
-            raise ArgsError(f"result has {len(row)} fields")
-        item = [decoder(x, f"result[{i}]") for i, (decoder, x) in enumerate(zip(shape, row, strict=True))]
-        if shape is _DONE:
-            return cls(item[0], item[1], value=item[2], seconds=item[3])
-        return cls(item[0], item[1], kind=item[2], message=item[3], traceback=item[4])
+        row = decode_value(data, "result")
+        if not isinstance(row, list) or tuple(map(type, row)) not in _SHAPES:
+            raise ArgsError(f"result is {row!r:.200}, not a result")
+        if len(row) == len(_DONE):
+            return cls(row[0], row[1], value=row[2], seconds=row[3])
+        return cls(row[0], row[1], kind=row[2], message=row[3], traceback=row[4])
 
     def error(self) -> WorkFailed | None:
         """The exception to raise at the caller, None for ``ok``."""

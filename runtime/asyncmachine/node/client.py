@@ -32,24 +32,12 @@ from asyncmachine.errors import ArgsError, AsyncMachineError, NodeError, NoWorke
 from asyncmachine.machine import Machine
 from asyncmachine.node.args import GRANTED, Answer, LostNotice, PoolStatus
 from asyncmachine.node.fleet import Fleet, FleetConfig, MapRun
+from asyncmachine.node.targets import parse_address
 from asyncmachine.rpc.client import Client, tcp
 from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.schema import Event
 
-__all__ = ["ClientConfig", "NodeClient", "parse_address"]
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` -> ``(host, port)``; ``[::1]:80`` for IPv6.
-
-    Raises:
-        ValueError: with an example.
-    """
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"{text!r} is not HOST:PORT, e.g. 127.0.0.1:7070")
-    return host, int(port)
+__all__ = ["ClientConfig", "NodeClient"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

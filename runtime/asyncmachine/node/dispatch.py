@@ -61,6 +61,7 @@ class Dispatcher(Generic[W]):
 
     Attributes:
         reruns: how many times a job was run again.
+        depth: jobs that each worker should hold now.
     """
 
     def __init__(
@@ -71,16 +72,13 @@ class Dispatcher(Generic[W]):
         self.idempotent = idempotent
         self.max_reruns = max_reruns
         self.reruns = 0
-        self._fixed = depth
         self._waiting: deque[Job] = deque()
         self._hands: dict[W, _Hands] = {}
         self._mean = _TARGET / 2  # running mean of the time a job takes, in seconds
+        self._fixed = depth is not None
+        self.depth = self._suitable_depth() if depth is None else depth
 
-    @property
-    def depth(self) -> int:
-        """Jobs that each worker should hold now."""
-        if self._fixed is not None:
-            return self._fixed
+    def _suitable_depth(self) -> int:
         if self._mean > _LONG:
             return 1
         return max(2, min(_DEEPEST, round(_TARGET / max(self._mean, 1e-6))))
@@ -91,11 +89,12 @@ class Dispatcher(Generic[W]):
         return len(self._waiting) + sum(len(h.jobs) for h in self._hands.values())
 
     @property
-    def room(self) -> int:
-        """How many more jobs can be handed out at once."""
+    def has_room(self) -> bool:
+        """Whether one more job would be handed out at once, all that wait being handed out already."""
+        if self._waiting:
+            return False
         depth = self.depth
-        free = sum(max(0, depth - len(h.jobs)) for h in self._hands.values() if not h.retired)
-        return max(0, free - len(self._waiting))
+        return any(len(h.jobs) < depth and not h.retired for h in self._hands.values())
 
     def add(self, job: Job) -> None:
         """Take a new job; it waits until :meth:`assign`."""
@@ -109,12 +108,13 @@ class Dispatcher(Generic[W]):
         """Hand out waiting jobs, to the worker with the fewest first. Each yielded pair must be sent."""
         depth = self.depth
         while self._waiting:
-            able = [item for item in self._hands.items() if not item[1].retired]
-            if not able:
+            chosen, fewest = None, depth
+            for item in self._hands.items():
+                if len(item[1].jobs) < fewest and not item[1].retired:
+                    chosen, fewest = item, len(item[1].jobs)
+            if chosen is None:
                 return
-            worker, hands = min(able, key=lambda item: len(item[1].jobs))
-            if len(hands.jobs) >= depth:
-                return
+            worker, hands = chosen
             job = self._waiting.popleft()
             hands.jobs.append(job)
             yield worker, job
@@ -128,6 +128,8 @@ class Dispatcher(Generic[W]):
         job = _take(self._hands.get(worker), index)
         if job is not None:
             self._mean += 0.2 * (seconds - self._mean)
+            if not self._fixed:
+                self.depth = self._suitable_depth()
         return job
 
     def refused(self, worker: W, index: int) -> None:

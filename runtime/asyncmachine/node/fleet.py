@@ -177,9 +177,9 @@ class Fleet:
         return MapRun(self, inputs, ordered=ordered, owner=False)
 
     @property
-    def room(self) -> int:
-        """Jobs that workers could begin at once."""
-        return self._dispatcher.room
+    def has_room(self) -> bool:
+        """Whether a worker could take another job at once."""
+        return self._dispatcher.has_room
 
     @property
     def failed(self) -> bool:
@@ -289,7 +289,7 @@ class Fleet:
         for link, job in self._dispatcher.assign():
             if not link.send(job, self._open[job.index].deadline):
                 self._dispatcher.refused(link, job.index)
-        if self._dispatcher.room:
+        if self._listeners and self._dispatcher.has_room:
             self._wake_room()
 
     def _wake_room(self) -> None:
@@ -377,7 +377,6 @@ class MapRun(AsyncIterator[Outcome]):
         self._start()
         try:
             while True:
-                self._news = anyio.Event()
                 self._take()
                 if self._ready:
                     return self._ready.popleft()
@@ -385,6 +384,7 @@ class MapRun(AsyncIterator[Outcome]):
                     raise self._error
                 if self._ended and not self._jobs:
                     raise StopAsyncIteration
+                self._news = anyio.Event()
                 await self._news.wait()
         except BaseException:
             self.cancel()
@@ -403,7 +403,7 @@ class MapRun(AsyncIterator[Outcome]):
         self._news.set()
 
     def _has_room(self) -> bool:
-        return len(self._parked) + len(self._ready) < _AHEAD and self._fleet.room > 0
+        return len(self._parked) + len(self._ready) < _AHEAD and self._fleet.has_room
 
     def _take(self) -> None:
         """Feed the fleet from plain inputs, as far as it has room."""

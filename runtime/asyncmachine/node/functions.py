@@ -6,7 +6,6 @@ while it computes; an ``async`` function runs in the loop. Jobs run strictly one
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import queue
 import threading
@@ -14,46 +13,17 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import anyio
 from anyio.lowlevel import current_token
 
-from asyncmachine.errors import AsyncMachineError, did_you_mean
 from asyncmachine.node.args import ERROR, OK, TIMEOUT, WorkResult, decode_value, encode_value
 
-__all__ = ["FunctionRunner", "TargetError", "load_function"]
+__all__ = ["FunctionRunner"]
 
 _TRACEBACK_LIMIT = 16 * 1024
 _MESSAGE_LIMIT = 4 * 1024
-
-
-class TargetError(AsyncMachineError):
-    """A ``package.module:function`` that cannot be imported or called."""
-
-
-def load_function(target: str) -> Callable[[Any], Any]:
-    """Import ``package.module:function``.
-
-    Raises:
-        TargetError: saying which part of it is wrong, and what is meant perhaps.
-    """
-    module_name, colon, name = target.partition(":")
-    if not colon or not module_name or not name:
-        raise TargetError(f"{target!r} is not of the form package.module:function")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise TargetError(f"no module named {error.name!r} (from {target!r}); is it on PYTHONPATH?") from None
-    except Exception as error:  # whatever the module does when it is imported
-        raise TargetError(f"cannot import {module_name!r}: {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if function is None:
-        known = [n for n in dir(module) if callable(getattr(module, n))]
-        raise TargetError(f"module {module_name!r} has no function {name!r}{did_you_mean(name, known)}")
-    if not callable(function):
-        raise TargetError(f"{target!r} is a {type(function).__name__}, not a function")
-    return cast("Callable[[Any], Any]", function)
 
 
 Done: TypeAlias = Callable[[WorkResult], object]

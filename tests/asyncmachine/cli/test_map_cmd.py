@@ -34,7 +34,7 @@ def test_errors_of_usage(args: list[str], says: str) -> None:
 def test_inputs_are_arguments_then_matches(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "c.log"):
         (tmp_path / name).touch()
-    found = _inputs(["x"], [f"{tmp_path}/*.txt"], False, False)
+    found = _inputs(["x"], [f"{tmp_path}/*.txt"], from_stdin=False, as_json=False)
     assert found == ["x", f"{tmp_path}/a.txt", f"{tmp_path}/b.txt"]
 
 

@@ -13,7 +13,7 @@ from amstates.supervisor import SUPERVISOR_SCHEMA, SupervisorHandlers
 from amstates.supervisor import SupervisorStates as super_ss
 from asyncmachine.errors import NodeError, NotConnected, NoWorker, Refused
 from asyncmachine.machine import Machine
-from asyncmachine.node.client import ClientConfig, NodeClient, parse_address
+from asyncmachine.node.client import ClientConfig, NodeClient
 from asyncmachine.node.supervisor import Supervisor
 from asyncmachine.rpc.acl import Acl
 from asyncmachine.rpc.netmachine import NetMachine
@@ -78,30 +78,9 @@ async def until_waiting(supervisor: Supervisor, count: int) -> None:
         await anyio.lowlevel.checkpoint()
 
 
-# -- addresses -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:7070", ("127.0.0.1", 7070)),
-        ("localhost:1", ("localhost", 1)),
-        ("[::1]:65535", ("::1", 65535)),
-    ],
-)
-def test_addresses(text: str, address: tuple[str, int]) -> None:
-    assert parse_address(text) == address
-
-
-@pytest.mark.parametrize(
-    "text", ["", "host", "host:", ":80", "[]:80", "host:0", "host:65536", "host:-1", "host:x"]
-)
-def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not HOST:PORT, e\.g\. 127\.0\.0\.1:7070") as caught:
-        parse_address(text)
-    assert str(caught.value).startswith(repr(text))
+def test_a_list_with_what_is_no_address() -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):
-        NodeClient([text], kind="test")
+        NodeClient(["127.0.0.1:1", "host"], kind="test")
 
 
 def test_a_client_without_a_supervisor() -> None:

@@ -29,7 +29,7 @@ def handed(dispatcher: Dispatcher[str]) -> dict[str, list[int]]:
 def test_jobs_go_to_the_worker_with_the_fewest() -> None:
     dispatcher = filled(6, depth=2)
     assert handed(dispatcher) == {"a": [0, 2], "b": [1, 3]}
-    assert dispatcher.room == 0
+    assert not dispatcher.has_room
     assert dispatcher.open == 6
     assert dispatcher.done("b", 1, 0.001) == Job(1, b"")
     assert handed(dispatcher) == {"b": [4]}

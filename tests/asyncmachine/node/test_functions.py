@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,45 +9,9 @@ import anyio.lowlevel
 import pytest
 
 from asyncmachine.node.args import ERROR, OK, TIMEOUT, WorkResult, decode_value, encode_value
-from asyncmachine.node.functions import FunctionRunner, TargetError, load_function
+from asyncmachine.node.functions import FunctionRunner
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
-
-
-def test_load_function() -> None:
-    import math
-
-    assert load_function("math:sqrt") is math.sqrt
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("math", "'math' is not of the form package.module:function"),
-        (":sqrt", "is not of the form"),
-        ("math:", "is not of the form"),
-        ("no_such_module:f", "no module named 'no_such_module' .from 'no_such_module:f'."),
-        ("math:sqr", "module 'math' has no function 'sqr'; did you mean 'sqrt'?"),
-        ("math:pi", "'math:pi' is a float, not a function"),
-    ],
-)
-def test_bad_targets_are_explained_in_one_line(target: str, message: str) -> None:
-    with pytest.raises(TargetError, match=message.replace("?", r"\?")) as caught:
-        load_function(target)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_module_that_raises_when_imported(folder: Path) -> None:
-    (folder / "raises_at_import.py").write_text("raise RuntimeError('on purpose')\n")
-    with pytest.raises(TargetError, match="cannot import 'raises_at_import': RuntimeError: on purpose"):
-        load_function("raises_at_import:f")
 
 
 async def run(function: Any, value: Any, deadline: float | None = None) -> WorkResult:

@@ -40,7 +40,8 @@ class ForkserverLauncher(LocalLauncher):
     ``on_orphan="kill"``; how they end is then not known, only that they did.
 
     Args:
-        preload: modules to import once, for all workers.
+        preload: modules to import once, for all workers, or ``module:function`` to call, too. They must
+            start no thread.
         server: one that was started before, see :func:`asyncmachine.node.launchers.prefork.launch`.
     """
 
@@ -93,7 +94,10 @@ class ForkserverLauncher(LocalLauncher):
             )
 
     async def _reap(self, server: ForkServer, pid: int) -> Ended:
-        answer = await self._ask(server, {"reap": pid}, ())
+        try:
+            answer = await self._ask(server, {"reap": pid}, ())
+        except OSError as error:
+            raise OSError("the fork server is gone, and with it how this worker ended") from error
         if "error" in answer:
             raise OSError(answer["error"])
         return Ended(answer["status"], *answer["usage"])
@@ -116,28 +120,39 @@ class ForkserverLauncher(LocalLauncher):
     ) -> dict[str, Any]:
         """One request and its answer, one at a time. Raises OSError if the fork server is gone."""
         async with self._turn:
-            control = server.control
-            data = memoryview(prefork.pack(message))
-            while data:
-                try:
-                    # The descriptors go with the first part.
-                    sent = (
-                        socket.send_fds(control, [data], descriptors) if descriptors else control.send(data)
-                    )
-                    data, descriptors = data[sent:], ()
-                except BlockingIOError:
-                    await anyio.wait_writable(control)
-            answer = b""
-            while (found := prefork.split(answer)) is None:
-                try:
-                    chunk = control.recv(_CHUNK)
-                except BlockingIOError:
-                    await anyio.wait_readable(control)
-                    continue
-                if not chunk:
-                    raise ConnectionResetError(errno.ECONNRESET, "the fork server is gone")
-                answer += chunk
+            try:
+                await _send(server.control, prefork.pack(message), descriptors)
+                answer = b""
+                while (found := prefork.split(answer)) is None:
+                    answer += await _receive(server.control)
+            except ConnectionError as error:
+                raise ConnectionResetError(errno.ECONNRESET, "the fork server is gone") from error
             return cast("dict[str, Any]", found)
+
+
+async def _send(control: socket.socket, message: bytes, descriptors: Sequence[int]) -> None:
+    data = memoryview(message)
+    while data:
+        try:
+            if descriptors:  # they go with the first part
+                sent, descriptors = socket.send_fds(control, [data], descriptors), ()
+            else:
+                sent = control.send(data)
+            data = data[sent:]
+        except BlockingIOError:
+            await anyio.wait_writable(control)
+
+
+async def _receive(control: socket.socket) -> bytes:
+    while True:
+        try:
+            chunk = control.recv(_CHUNK)
+        except BlockingIOError:
+            await anyio.wait_readable(control)
+            continue
+        if not chunk:
+            raise ConnectionResetError
+        return chunk
 
 
 def _end(server: ForkServer) -> None:

@@ -136,19 +136,24 @@ class ProcessHandle:
 
     def terminate(self) -> None:
         """SIGTERM to the process, and SIGCONT so that a stopped one sees it."""
-        if self._exit is None:
-            for number in (signal.SIGTERM, signal.SIGCONT):
-                with contextlib.suppress(ProcessLookupError):
-                    if self._pidfd is not None:
-                        signal.pidfd_send_signal(self._pidfd, number)
-                    else:
-                        os.kill(self.pid, number)
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL to the process group."""
         if self._exit is None:  # so the leader is not reaped, and the id of the group is still its own
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self._signal(signal.SIGKILL)  # a fork so young that it has no group of its own yet
+
+    def _signal(self, number: int) -> None:
+        if self._exit is None:
+            with contextlib.suppress(ProcessLookupError):
+                if self._pidfd is not None:
+                    signal.pidfd_send_signal(self._pidfd, number)
+                else:
+                    os.kill(self.pid, number)
 
     def tail(self, count: int = 4096) -> bytes:
         """The last bytes of stdout and stderr, at most 64 KiB."""

@@ -50,7 +50,10 @@ class ForkServer:
 
 
 def launch(preload: Sequence[str]) -> ForkServer:
-    """Start a fork server, which imports *preload* while we go on.
+    """Start a fork server, which prepares itself while we go on.
+
+    Args:
+        preload: modules to import; ``module:function`` to call, too. They must start no thread.
 
     Raises:
         OSError: no more processes or descriptors.
@@ -100,13 +103,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     with socket.socket(fileno=int(number)) as control:
         control.set_inheritable(False)
         for name in preload:
-            with contextlib.suppress(ImportError):  # the worker that needs it says so, where it is seen
-                importlib.import_module(name)
+            _prepare(name)
         gc.collect()
         gc.freeze()  # the collector of a child leaves these pages alone, so they stay shared
         job = _serve(control)
     if job is not None:
         _run(job.argv)
+
+
+def _prepare(name: str) -> None:
+    module, _, function = name.partition(":")
+    with contextlib.suppress(ImportError):  # the worker that needs it says so, where it is seen
+        loaded = importlib.import_module(module)
+        if function:
+            getattr(loaded, function)()
 
 
 def _serve(control: socket.socket) -> _Job | None:
