@@ -18,6 +18,7 @@ __all__ = [
     "AmgenError",
     "ConfigError",
     "Diagnostic",
+    "Flood",
     "Rejected",
     "Related",
     "Report",
@@ -31,6 +32,7 @@ __all__ = [
 
 Severity = Literal["error", "warning"]
 EXCERPT: Final = 120
+MAX_ERRORS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,34 +94,55 @@ class Rejected(AmgenError):
         super().__init__("\n".join(f"{d.span}: {d.code}: {d.message}" for d in diagnostics))
 
 
+class Flood(AmgenError):
+    """There are more errors than anybody reads; the report says so and is complete enough."""
+
+
 class Report:
-    """Collects the diagnostics of one run."""
+    """Collects the diagnostics of one run.
+
+    Raises:
+        Flood: by whatever adds the last error of :data:`MAX_ERRORS`.
+    """
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
+        self._errors = 0
 
     def error(self, code: str, message: str, span: Span, *related: Related) -> None:
         """Add an error."""
-        self._found[Diagnostic(code, message, span, related)] = None
+        self._add(Diagnostic(code, message, span, related))
 
     def warn(self, code: str, message: str, span: Span, *related: Related) -> None:
         """Add a warning."""
-        self._found[Diagnostic(code, message, span, related, "warning")] = None
+        self._add(Diagnostic(code, message, span, related, "warning"))
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Add diagnostics found elsewhere; the same one is kept once."""
         for diagnostic in diagnostics:
-            self._found[diagnostic] = None
+            self._add(diagnostic)
+
+    def _add(self, diagnostic: Diagnostic) -> None:
+        if diagnostic in self._found:
+            return
+        self._found[diagnostic] = None
+        if diagnostic.severity == "error":
+            self._errors += 1
+            if self._errors == MAX_ERRORS:
+                text = f"{MAX_ERRORS} errors; correct these first, the rest was not looked for"
+                self._found[Diagnostic("AM019", text, diagnostic.span)] = None
+            if self._errors >= MAX_ERRORS:
+                raise Flood
 
     @property
     def errors(self) -> int:
         """Number of errors so far."""
-        return sum(d.severity == "error" for d in self._found)
+        return self._errors
 
     @property
     def failed(self) -> bool:
         """Whether there is an error among them."""
-        return any(d.severity == "error" for d in self._found)
+        return self._errors > 0
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """All of them, by place, then by code."""

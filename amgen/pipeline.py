@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from amgen import check, parse, render, source, view
-from amgen.errors import Diagnostic, Rejected, Related, Report
+from amgen.errors import Diagnostic, Flood, Rejected, Related, Report
 from amgen.model import SchemaDoc, SchemaModel
 from amgen.resolve import BUILTIN, Resolver, complete
 from asyncmachine.schema import ABI, Schema
@@ -78,22 +79,28 @@ class _Run:
 
     def outcome(self, targets: Collection[str]) -> Outcome:
         compiled: dict[str, Compiled] = {}
+        with contextlib.suppress(Flood):  # which is reported
+            self.compile(targets, compiled)
+            self.collisions([c.model for c in compiled.values()])
+        diagnostics = tuple(
+            d for d in self.report.sorted() if d.severity == "error" or not d.span.path.startswith(BUILTIN)
+        )
+        files = {} if self.report.failed else self.render(compiled)
+        return Outcome(files, diagnostics, compiled, self.texts)
+
+    def compile(self, targets: Collection[str], compiled: dict[str, Compiled]) -> None:
         for path in sorted(targets):
             flat = self.resolver.flatten(path)
             if flat is None:
                 continue
             model = complete(flat)
             own = Report()  # what a parent is reported for counts here too
-            check.run(model, own)
-            self.report.extend(own.sorted())
+            try:
+                check.run(model, own)
+            finally:
+                self.report.extend(own.sorted())
             if not own.failed:
                 compiled[path] = Compiled(model, check.build(model))
-        self.collisions([c.model for c in compiled.values()])
-        diagnostics = tuple(
-            d for d in self.report.sorted() if d.severity == "error" or not d.span.path.startswith(BUILTIN)
-        )
-        files = {} if self.report.failed else self.render(compiled)
-        return Outcome(files, diagnostics, compiled, self.texts)
 
     def collisions(self, models: Collection[SchemaModel]) -> None:
         """Two schemas that would be written to one file, also on disks that ignore case."""

@@ -32,6 +32,10 @@ MAX_WALK = 20_000
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f" + "".join(sorted(_BIDI)) + "\ufeff]")
 
+# Not blocking: opening a named pipe must fail the check of its kind instead of waiting for a writer.
+# No link: what was looked at is what is opened, or nothing is.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -124,10 +128,10 @@ def read_file(path: Path, root: Path) -> bytes:
     name = path.relative_to(root).as_posix()
     span = Span(name)
     try:
-        if not path.resolve(strict=True).is_relative_to(root.resolve(strict=True)):
+        real = path.resolve(strict=True)
+        if not real.is_relative_to(root.resolve(strict=True)):
             raise _reject("AM010", f"{name!r} is a symbolic link out of the folder of schemas", span)
-        # Not blocking: opening a named pipe must fail the check below instead of waiting for a writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with os.fdopen(os.open(real, _FLAGS), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _reject("AM010", f"{name!r} is not a regular file", span)
             data = file.read(MAX_BYTES + 1)

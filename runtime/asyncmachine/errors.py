@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from asyncmachine.schema import Problem
@@ -73,9 +73,19 @@ __all__ = [
 ]
 
 
+MAX_COMPARED: Final = 200
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'Start'?"`` when a known name is close to *name*, else an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """``"; did you mean 'Start'?"`` when a known name is close to *name*, else an empty string.
+
+    Comparing is slow, so of very many names only some that look alike at first sight are compared.
+    """
+    names = list(known)
+    if len(names) > MAX_COMPARED:
+        first, size = name[:1].lower(), len(name)
+        names = [k for k in names if k[:1].lower() == first and abs(len(k) - size) <= 2][:MAX_COMPARED]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -103,6 +103,7 @@ __all__ = [
 ABI: Final = 2
 EXCEPTION: Final = "Exception"
 MAX_STATES: Final = 4096
+MAX_HINTS: Final = 200  # by find_problems; a comparison with thousands of names takes its time
 
 Overflow: TypeAlias = Literal["drop", "queue", "error"]
 Operation: TypeAlias = Literal["add", "remove", "read"]
@@ -195,15 +196,21 @@ def find_problems(
 ) -> list[Problem]:
     """Everything that is wrong with these states and groups, in index order. Empty when valid."""
     found = [*_bad_names(states)]
+    left = MAX_HINTS
+
+    def hint(unknown: str) -> str:
+        nonlocal left
+        left -= 1
+        return did_you_mean(unknown, states) if left >= 0 else ""
+
     for name, state in states.items():
         for relation, targets in state.relations():
             for other in targets:
                 if other not in states and other != EXCEPTION:
-                    hint = did_you_mean(other, states)
-                    text = f"{relation} names unknown state {other!r}{hint}"
+                    text = f"{relation} names unknown state {other!r}{hint(other)}"
                     found.append(Problem("unknown-state", name, text, relation, other))
         if state.scope is not None and state.scope not in states:
-            text = f"scope names unknown state {state.scope!r}{did_you_mean(state.scope, states)}"
+            text = f"scope names unknown state {state.scope!r}{hint(state.scope)}"
             found.append(Problem("unknown-state", name, text, "scope", state.scope))
         for other in state.require:
             if other in state.remove and other != name:
@@ -213,12 +220,12 @@ def find_problems(
     for group, members in groups.items():
         for other in members:
             if other not in states:
-                text = f"group names unknown state {other!r}{did_you_mean(other, states)}"
+                text = f"group names unknown state {other!r}{hint(other)}"
                 found.append(Problem("unknown-state", group, text, "group", other))
     for invariant in invariants:
         for other in invariant.states:
             if other not in states and other != EXCEPTION:
-                text = f"invariant `{invariant}` names unknown state {other!r}{did_you_mean(other, states)}"
+                text = f"invariant `{invariant}` names unknown state {other!r}{hint(other)}"
                 found.append(Problem("unknown-state", "", text, "invariant", other))
     for relation in ("require", "after"):
         for cycle in _cycles(states, relation):

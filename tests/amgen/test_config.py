@@ -65,6 +65,7 @@ def test_a_table_without_ours_is_passed_over(project: Path) -> None:
         ('schemas = "schemas"\n', "no output folder"),
         ('output = "made"\n', "no schemas folder"),
         ('schemas = "schemas"\noutput = "json"\n', "hide the module of that name"),
+        ('schemas = "schemas"\noutput = "types"\n', "hide the module of that name"),
         ('schemas = "schemas"\noutput = "class"\n', "no package name"),
         ('schemas = "schemas"\noutput = "my-states"\n', "no package name"),
         ("schemas = [\n", "cannot be read"),

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from amgen import compile_tree
-from amgen.errors import Diagnostic, Related, Report, Span, as_github, as_json, as_text, moved
+from amgen.errors import (
+    MAX_ERRORS,
+    Diagnostic,
+    Flood,
+    Related,
+    Report,
+    Span,
+    as_github,
+    as_json,
+    as_text,
+    moved,
+)
 from amgen.source import read_tree
 
 FOUND = Diagnostic(
@@ -92,3 +105,16 @@ def test_the_example_of_the_grammar_compiles() -> None:
     outcome = compile_tree({"press.yaml": example.encode()}, read_tree(root / "schemas"))
     assert outcome.diagnostics == ()
     assert "class PressingArgs(Args):" in outcome.files["press.py"]
+
+
+def test_a_flood_of_errors_ends() -> None:
+    report = Report()
+    for line in range(1, MAX_ERRORS):
+        report.error("AM101", "m", Span("a", line))
+        report.warn("AM311", "m", Span("a", line))
+    with pytest.raises(Flood):
+        report.error("AM101", "m", Span("a", MAX_ERRORS))
+    assert report.errors == MAX_ERRORS
+    assert [d.code for d in report.sorted()][-2:] == ["AM019", "AM101"]
+    with pytest.raises(Flood):
+        report.extend([Diagnostic("AM101", "other", Span("b"))])

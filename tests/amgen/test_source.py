@@ -147,3 +147,27 @@ def test_a_tab_is_called_a_tab() -> None:
 def test_a_tag_is_named_as_it_was_written() -> None:
     with pytest.raises(Rejected, match=r"AM013: tag !!python/name:os is not allowed"):
         load("a: !!python/name:os\n", "f", Report())
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_is_checked_is_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:  # Y64
+    """A file that is swapped once it is open changes nothing; one that is swapped before is refused."""
+    (tmp_path / "a.yaml").write_text("machine: A\n", "utf-8")
+    opened: list[Path] = []
+    real = os.open
+
+    def swap(path: Path, flags: int) -> int:
+        opened.append(path)
+        descriptor = -1 if early else real(path, flags)
+        path.unlink()
+        path.symlink_to("/dev/zero")
+        return real(path, flags) if early else descriptor
+
+    monkeypatch.setattr(os, "open", swap)
+    if early:
+        assert codes(tmp_path) == ["AM010 a.yaml"]
+    else:
+        assert read_tree(tmp_path) == {"a.yaml": b"machine: A\n"}
+    assert opened == [tmp_path / "a.yaml"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,3 +170,36 @@ def test_one_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(WriteError, match="AM803"):
         save(tmp_path / "nowhere" / "a.json", "x")
     assert names(tmp_path) == ["a.json", "link"]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # Y62
+    """Root may write anywhere, so the system's refusal is acted here."""
+
+    def refuse(path: object, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.open", refuse)
+    (output / "lamp.py").unlink()
+    with pytest.raises(WriteError, match=r"AM803: .*lamp.py.* cannot be written: Permission denied"):
+        apply(FILES, output)
+    assert names(output) == ["__init__.py", "door.py"]
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from amgen.write import apply
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+apply({"lamp.py": "new text"}, pathlib.Path(sys.argv[1]), force=True, prune=False)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file_whole(output: Path) -> None:  # Y62
+    done = subprocess.run([sys.executable, "-c", KILLED, output], timeout=50, check=False)
+    assert done.returncode == -9
+    assert {n: (output / n).read_text("utf-8") for n in FILES} == FILES
+    assert kinds(FILES, output) == {}  # what it left behind is no module
+    left = [n for n in names(output) if n not in FILES]
+    assert len(left) == 1
+    assert left[0].startswith(".lamp.py.")

@@ -42,3 +42,9 @@ def test_fields_are_kept() -> None:
 def test_did_you_mean() -> None:
     assert did_you_mean("strat", ["start"]) == "; did you mean 'start'?"
     assert did_you_mean("xyz", ["start"]) == ""
+
+
+def test_of_very_many_names_only_some_are_compared() -> None:
+    many = [f"{letter}{i:04}" for letter in "abc" for i in range(5000)]
+    assert did_you_mean("b0003x", many) == "; did you mean 'b0003'?"
+    assert did_you_mean("strat", [*many, "start"]) == "; did you mean 'start'?"
