@@ -53,7 +53,8 @@ def kind(node: Node) -> str:
 
 
 def _is_other(node: ScalarNode) -> bool:
-    return node.plain and (node.value in ("true", "false") or number(node) is not None)
+    """Whether a reader of YAML would take it for a boolean or a number, of whatever size."""
+    return node.plain and (node.value in ("true", "false") or bool(_NUMBER.match(node.value)))
 
 
 class Shapes:

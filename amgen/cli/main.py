@@ -28,6 +28,7 @@ _COMMANDS = {
     "verify": "amgen.cli.verify:verify_command",
     "diff": "amgen.cli.diff:diff_command",
     "new": "amgen.cli.new:new_command",
+    "schema": "amgen.cli.schema:schema_command",
     "watch": "amgen.cli.watch:watch_command",
 }
 
