@@ -33,11 +33,11 @@ def test_it_does_not_overwrite_what_is_not_its_own(run: Run, project: Path) -> N
     (project / "package.json").write_text("{}", "utf-8")
     done = run("schema", "-o", "package.json")
     assert done.exit_code == 1
-    assert "AM801: package.json is no schema of am-gen" in done.stderr
+    assert "error[AM801]: package.json is no schema of am-gen" in done.stderr
     assert (project / "package.json").read_text("utf-8") == "{}"
 
 
 def test_a_folder_that_is_not_there_is_an_error(run: Run, project: Path) -> None:
     done = run("schema", "-o", "nowhere/schema.json")
     assert done.exit_code == 1
-    assert "AM803: nowhere/schema.json cannot be written" in done.stderr
+    assert "error[AM803]: nowhere/schema.json cannot be written" in done.stderr
