@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,9 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         try:
-            children = psutil.Process(self.pid).children()
-            return [c for c in children if "asyncmachine.cli.worker" in c.cmdline()]
+            return [
+                c for c in psutil.Process(self.pid).children(recursive=True) if c.name().startswith("am-w")
+            ]
         except psutil.NoSuchProcess:
             return []
 
@@ -233,10 +234,14 @@ class Lab:
 
     def processes(self) -> list[int]:
         """All workers that were started here, and live."""
+        return self._named("am-w")
+
+    def _named(self, prefix: str) -> list[int]:
         found: list[int] = []
-        for process in psutil.process_iter(["cmdline", "status"]):
-            line = process.info["cmdline"] or []
-            if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(self.temp) in x for x in line):
+        for process in psutil.process_iter(["name", "status", "environ"]):
+            info = process.info
+            ours = (info["environ"] or {}).get("TMPDIR") == str(self.temp)
+            if ours and info["name"].startswith(prefix) and info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
         return found
 
@@ -249,6 +254,9 @@ class Lab:
             command.process.wait()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
+        for pid in self._named("am-forkserver"):  # each leaves when its command is gone
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).wait(10)
         assert [c.process.args for c in running] == []
         assert left == [], "workers were left behind"
         if not self.left_by_a_kill:

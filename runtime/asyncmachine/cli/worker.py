@@ -16,6 +16,7 @@ import anyio
 
 from asyncmachine.node.function_worker import FunctionWorker
 from asyncmachine.node.launchers.child import Inherited, inherit
+from asyncmachine.node.launchers.prefork import name_process
 from asyncmachine.node.targets import TargetError, load_function
 from asyncmachine.node.worker import WorkerSettings
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--drain", type=float, default=30.0)
     parser.add_argument("--heartbeat", type=float, default=2.0)
     options = parser.parse_args(argv)
+    name_process(f"am-{options.id}")
     try:
         function = load_function(options.target)
     except TargetError as error:

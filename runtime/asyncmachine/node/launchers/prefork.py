@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["BOOT", "LIFE", "ForkServer", "launch", "main", "pack", "split"]
+__all__ = ["BOOT", "LIFE", "ForkServer", "launch", "main", "name_process", "pack", "split"]
 
 BOOT: Final = "ASYNCMACHINE_BOOT_FD"
 """Variable with the number of the descriptor of the boot channel; see ``child``."""
@@ -86,6 +86,12 @@ def split(data: bytes) -> Any | None:
     return json.loads(data[_LENGTH.size :])
 
 
+def name_process(name: str) -> None:
+    """Let tools that list processes show *name*, at most 15 characters; where that can be done."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name, "utf-8")
+
+
 # -- the process -------------------------------------------------------------------------------------
 
 
@@ -100,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve until the launcher is gone; a forked child comes out of it as the worker it is to be."""
     number, *preload = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    name_process("am-forkserver")
     with socket.socket(fileno=int(number)) as control:
         control.set_inheritable(False)
         for name in preload:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,13 @@ def test_a_message_is_complete_or_not_there(message: dict[str, object]) -> None:
     data = prefork.pack(message)
     assert prefork.split(data) == message
     assert all(prefork.split(data[:n]) is None for n in range(len(data)))
+
+
+def test_a_process_can_be_named() -> None:
+    code = "from asyncmachine.node.launchers.prefork import name_process\n"
+    code += "name_process('am-w17')\nprint(open('/proc/self/comm').read(), end='')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "am-w17\n"
 
 
 def ask(server: prefork.ForkServer, message: object, descriptors: tuple[int, ...] = ()) -> object:
