@@ -36,25 +36,6 @@ def test_line_ends_do_not_matter() -> None:
     assert compile_tree(other).files == compile_tree(SOURCES).files
 
 
-def test_output_does_not_depend_on_the_hash_seed() -> None:
-    program = (
-        "import hashlib, sys, pathlib; from amgen import compile_tree, source;"
-        "files = compile_tree(source.read_tree(pathlib.Path(sys.argv[1]))).files;"
-        "print(hashlib.sha256(repr(files).encode()).hexdigest())"
-    )
-    results = {
-        subprocess.run(
-            [sys.executable, "-c", program, SCHEMAS],
-            env={"PYTHONHASHSEED": seed},
-            capture_output=True,
-            timeout=50,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(results) == 1
-
-
 @pytest.mark.parametrize("name", MODULES)
 def test_literal_tables_are_what_the_runtime_would_compute(name: str) -> None:
     module = importlib.import_module(f"amstates.{name}")
