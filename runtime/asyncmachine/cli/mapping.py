@@ -10,7 +10,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,12 +26,13 @@ from rich.progress import (
 )
 
 from asyncmachine._perform import TaskOwner
-from asyncmachine.cli.pools import fixed_size, function_pool, launcher_of
 from asyncmachine.errors import AsyncMachineError, WorkError
 from asyncmachine.node.client import NodeClient
 from asyncmachine.node.fleet import FleetConfig, MapRun, Outcome
 from asyncmachine.node.launchers.prefork import ForkServer
-from asyncmachine.node.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from asyncmachine.node.supervisor import Supervisor
 
 __all__ = ["Job", "execute"]
 
@@ -152,6 +153,8 @@ async def _map(job: Job, progress: Progress, bar: TaskID) -> None:
 
 
 def _pool(job: Job) -> Supervisor:
+    from asyncmachine.cli.pools import fixed_size, function_pool, launcher_of  # noqa: PLC0415 - half of the start
+
     launcher = launcher_of(job.launcher, job.server)
     return function_pool(job.target, config=fixed_size(job.workers), launcher=launcher)
 
