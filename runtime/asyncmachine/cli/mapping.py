@@ -14,18 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from asyncmachine._perform import TaskOwner
+from asyncmachine.cli.display import Display, display
 from asyncmachine.errors import AsyncMachineError, WorkError
 from asyncmachine.node.client import NodeClient
 from asyncmachine.node.fleet import FleetConfig, MapRun, Outcome
@@ -65,61 +56,52 @@ class Job:
 class _OneLine(logging.Handler):
     """What happens to workers, above the progress bar, a line each: the whole story is in the outcomes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, screen: Display) -> None:
         super().__init__(logging.WARNING)
-        self._console = console
+        self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
         """See the base."""
-        text = record.getMessage().partition("\n")[0]
-        self._console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        self._screen.line(record.getMessage().partition("\n")[0], "yellow")
 
 
 def execute(job: Job) -> int:
     """Do it all; returns the exit code of the command."""
-    console = Console(stderr=True)
-    logging.getLogger("asyncmachine").addHandler(_OneLine(console))
+    screen = display(job.target, len(job.inputs))
+    logging.getLogger("asyncmachine").addHandler(_OneLine(screen))
     began = time.monotonic()
     stopped: Exception | None = None
     try:
-        anyio.run(partial(_run, job, console))
+        anyio.run(partial(_run, job, screen))
     except (AsyncMachineError, OSError) as error:
         stopped = error
     for value, outcome in job.errors[:20]:
-        console.print(_describe(value, outcome), style="red", markup=False, highlight=False, soft_wrap=True)
+        screen.line(_describe(value, outcome), "red")
     if stopped is not None:
-        console.print(f"am-node map: {stopped}", style="red", markup=False, highlight=False, soft_wrap=True)
+        screen.line(f"am-node map: {stopped}", "red")
     if len(job.errors) > 20:
-        console.print(f"... and {len(job.errors) - 20} more", style="red")
-    left = len(job.inputs) - job.done - job.failed
-    text = f"{job.done:,} done, {job.failed:,} failed"
-    if left:
-        text += f", {left:,} not done"
-    if job.supervisor is None:
-        text += f"; workers: {job.started} started, {job.lost} lost"
-    else:
-        text += f"; workers: {job.lost} lost"
-    console.print(f"{text}; {time.monotonic() - began:.2f} s", highlight=False)
+        screen.line(f"... and {len(job.errors) - 20} more", "red")
+    screen.line(f"{_summary(job)}; {time.monotonic() - began:.2f} s")
     if job.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if job.failed or stopped is not None else 0
 
 
-async def _run(job: Job, console: Console) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+def _summary(job: Job) -> str:
+    text = f"{job.done:,} done, {job.failed:,} failed"
+    if left := len(job.inputs) - job.done - job.failed:
+        text += f", {left:,} not done"
+    if job.supervisor is None:
+        return f"{text}; workers: {job.started} started, {job.lost} lost"
+    return f"{text}; workers: {job.lost} lost"
+
+
+async def _run(job: Job, screen: Display) -> None:
     async with TaskOwner() as tasks:
         tasks.start_soon(_interrupt, job, tasks)
-        with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
-            bar = progress.add_task(job.target, total=len(job.inputs), note="")
-            tasks.start_soon(_keep_showing, job, progress, bar)
-            await _map(job, progress, bar)
+        with screen:
+            tasks.start_soon(_keep_showing, job, screen)
+            await _map(job, screen)
         tasks.cancel_scope.cancel()
 
 
@@ -131,7 +113,7 @@ async def _interrupt(job: Job, tasks: TaskGroup) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def _map(job: Job, progress: Progress, bar: TaskID) -> None:
+async def _map(job: Job, screen: Display) -> None:
     async with AsyncExitStack() as stack:
         pool = _pool(job) if job.supervisor is None else None
         fleet = FleetConfig(workers=job.workers, idempotent=job.idempotent, deadline=job.deadline)
@@ -145,7 +127,7 @@ async def _map(job: Job, progress: Progress, bar: TaskID) -> None:
             async for outcome in run:
                 _record(job, outcome)
         finally:
-            _show(job, progress, bar)
+            _show(job, screen)
             if pool is not None:
                 job.started, job.lost = pool.started, pool.lost
             elif run is not None:
@@ -159,17 +141,16 @@ def _pool(job: Job) -> Supervisor:
     return function_pool(job.target, config=fixed_size(job.workers), launcher=launcher)
 
 
-def _show(job: Job, progress: Progress, bar: TaskID) -> None:
+def _show(job: Job, screen: Display) -> None:
     """Bring the bar and the results up to date. Not for each of them: it would cost more than short work."""
-    note = f"{job.failed} failed" if job.failed else ""
-    progress.update(bar, completed=job.done + job.failed, note=note)
+    screen.show(job.done + job.failed, f"{job.failed} failed" if job.failed else "")
     job.out.flush()
 
 
-async def _keep_showing(job: Job, progress: Progress, bar: TaskID) -> None:
+async def _keep_showing(job: Job, screen: Display) -> None:
     while True:
         await anyio.sleep(SHOW_EVERY)
-        _show(job, progress, bar)
+        _show(job, screen)
 
 
 def _record(job: Job, outcome: Outcome) -> None:
