@@ -60,6 +60,7 @@ def build(config: Config, style: str = "text", *, force: bool = False) -> int:
         return INVALID
     files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
     done = write.apply(files, Path(near(config.output)), force=force, prune=not config.only)
+    write.mark(config.output)
     report(config, outcome, style, [])
     if style == "text":
         for verb, names in (("wrote", done.written), ("removed", done.removed)):
@@ -97,6 +98,7 @@ def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
         return INVALID
     files = {n: t for n, t in outcome.files.items() if not (config.only and n == "__init__.py")}
     findings = write.compare(files, Path(near(config.output)), prune=not config.only)
+    findings = findings or write.unmarked(config.output)
     report(config, outcome, style, findings)
     if findings:
         return DIFFERENT

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amgen import compile_tree
+from amgen import compile_tree, write
 from amgen.errors import WriteError
 from amgen.write import apply, compare, save
 
@@ -203,3 +203,16 @@ def test_a_writer_that_is_killed_leaves_the_old_file_whole(output: Path) -> None
     left = [n for n in names(output) if n not in FILES]
     assert len(left) == 1
     assert left[0].startswith(".lamp.py.")
+
+
+def test_a_package_is_marked_as_typed_once(tmp_path: Path) -> None:
+    output = tmp_path / "made"
+    output.mkdir()
+    [finding] = write.unmarked(output)
+    assert (finding.kind, finding.name) == ("missing", "py.typed")
+    write.mark(output)
+    assert (output / "py.typed").read_bytes() == b""
+    assert write.unmarked(output) == []
+    (output / "py.typed").write_text("partial\n", "utf-8")
+    write.mark(output)
+    assert (output / "py.typed").read_text("utf-8") == "partial\n"  # it is not ours

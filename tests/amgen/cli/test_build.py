@@ -78,6 +78,15 @@ def test_one_file_leaves_the_others_alone(project: Path, run: Run) -> None:
     assert run("check").exit_code == 1  # the index of the package does not know it
 
 
+def test_the_package_is_marked_as_typed(project: Path, run: Run) -> None:
+    run("compile")
+    (project / "made" / "py.typed").unlink()
+    done = run("check")
+    assert (done.exit_code, done.stdout) == (1, "made/py.typed: missing\n")
+    run("compile")
+    assert run("check").exit_code == 0
+
+
 def test_this_repository_is_up_to_date(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     done = run("check")
