@@ -9,6 +9,7 @@
     ├── BindError              a handlers object that does not fit its schema
     ├── ArgsError              args of a mutation that do not fit their declaration
     ├── MachineDisposed        the machine was disposed of while, or before, it was asked
+    ├── InvariantBroken        a machine came to rest where an invariant of its schema does not hold
     ├── SnapshotError          a snapshot that is malformed, or does not fit the machine
     ├── WrongThread            from_thread was used in the machine's own thread, or without its loop
     ├── GaveUp                 a request was repeated in vain
@@ -40,7 +41,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from asyncmachine.schema import Problem
+    from asyncmachine.schema import Invariant, Problem
 
 __all__ = [
     "ArgsError",
@@ -49,6 +50,7 @@ __all__ = [
     "DeliveryError",
     "Denied",
     "GaveUp",
+    "InvariantBroken",
     "LaunchError",
     "MachineDisposed",
     "NoWorker",
@@ -136,6 +138,20 @@ class MachineDisposed(AsyncMachineError):
     def __init__(self, machine_id: str) -> None:
         self.machine_id = machine_id
         super().__init__(f"machine {machine_id} is disposed")
+
+
+class InvariantBroken(AsyncMachineError):
+    """A machine came to rest where an invariant of its schema does not hold.
+
+    Attributes:
+        invariant: which. ``active``: the active states; ``after``: the last accepted transition.
+    """
+
+    def __init__(self, invariant: Invariant, active: Iterable[str], after: str) -> None:
+        self.invariant, self.active, self.after = invariant, tuple(active), after
+        why = f" ({invariant.doc})" if invariant.doc else ""
+        now = ", ".join(self.active) or "nothing"
+        super().__init__(f"invariant `{invariant}`{why} is broken after {after}: active are {now}")
 
 
 class SnapshotError(AsyncMachineError):
