@@ -8,7 +8,8 @@
             -WELCOME-> WAIT_SNAPSHOT -SNAPSHOT-> INSTALLING +READY+> OPEN
 
 ``-X->`` receives, ``+X+>`` sends. In a phase that waits for its own side (GREETED, ADMITTING, WELCOMED,
-START, CHALLENGED, INSTALLING) the peer has nothing to say.
+START, CHALLENGED, INSTALLING) the peer has nothing to say, but that it leaves: in ADMITTING and INSTALLING,
+where that may have arrived together with what it said before.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ RECEIVE: Final[Mapping[Role, _Table]] = {
     Role.SERVER: {
         Phase.WAIT_HELLO: {Type.HELLO: Phase.GREETED},
         Phase.WAIT_AUTH: {Type.AUTH: Phase.ADMITTING},
+        Phase.ADMITTING: {Type.BYE: Phase.CLOSED},
         Phase.WAIT_READY: {Type.READY: Phase.OPEN, **_END},
         Phase.OPEN: _FROM_CLIENT,
     },
@@ -83,6 +85,7 @@ RECEIVE: Final[Mapping[Role, _Table]] = {
         Phase.WAIT_CHALLENGE: {Type.CHALLENGE: Phase.CHALLENGED, **_END},
         Phase.WAIT_WELCOME: {Type.WELCOME: Phase.WAIT_SNAPSHOT, **_END},
         Phase.WAIT_SNAPSHOT: {Type.SNAPSHOT: Phase.INSTALLING, **_END},
+        Phase.INSTALLING: dict(_END),
         Phase.OPEN: _FROM_SERVER,
     },
 }

@@ -165,6 +165,25 @@ def test_two_connections_talk() -> None:
     assert host.done
 
 
+def test_a_farewell_may_arrive_together_with_the_snapshot() -> None:
+    conn = Connection(Role.CLIENT, LIMITS, now=0.0, states=3)
+    peer = Peer(conn)
+    conn.send(HELLO)
+    peer.say(CHALLENGE)
+    conn.send(AUTH)
+    gone = Closed(0, "moved", True, said=True)
+    assert peer.say(WELCOME, SNAPSHOT, Bye(0, "moved")) == [WELCOME, Installed([1, 0, 0]), gone]
+    assert conn.send(READY) is False
+
+
+def test_a_farewell_may_arrive_together_with_the_proof() -> None:
+    conn, peer = server()
+    peer.say(HELLO)
+    conn.send(CHALLENGE)
+    assert peer.say(AUTH, Bye(0, "")) == [AUTH, Closed(0, "", True, said=True)]
+    assert conn.send(WELCOME) is False
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_any_segmentation_gives_the_same_events(data: st.DataObject) -> None:

@@ -50,10 +50,24 @@ def test_nothing_executes_before_open(role: Role, phase: Phase) -> None:
             assert kind not in table[role].get(phase, {})
 
 
-def test_a_client_that_is_not_authenticated_says_hello_and_auth_only() -> None:
+def test_a_client_that_is_not_authenticated_says_hello_auth_and_bye_only() -> None:
     for phase, messages in RECEIVE[Role.SERVER].items():
         if phase not in AUTHENTICATED:
-            assert set(messages) <= {Type.HELLO, Type.AUTH}
+            assert set(messages) <= {Type.HELLO, Type.AUTH, Type.BYE}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_side_that_may_leave_is_understood_wherever_the_other_is(role: Role) -> None:
+    """What it said before may arrive together with its BYE, before the other side has done its part."""
+    for phase, messages in SEND[role].items():
+        before = [p for p, sent in SEND[role].items() for kind, to in sent.items() if to is phase]
+        if Type.BYE not in messages or phase is Phase.OPEN:
+            continue
+        for earlier in before:
+            last = next(kind for kind, to in SEND[role][earlier].items() if to is phase)
+            heard = [received[last] for received in RECEIVE[PEER[role]].values() if last in received]
+            assert heard
+            assert all(Type.BYE in RECEIVE[PEER[role]].get(there, {}) for there in heard), (phase, heard)
 
 
 @pytest.mark.parametrize("role", Role)
