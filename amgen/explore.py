@@ -393,7 +393,8 @@ class _Nudges:
         for move in self.moves:
             if self.stepper.ticks(active, move):
                 return (move,)
-        # Health states tick without auto states following; their removal does not.
+        # The add of a health state lets no auto state follow, its end does. A way that needs this may be
+        # one longer than the shortest: the search has counted one mutation.
         for move in self.moves:
             after = self.stepper.step(active, move).after
             rest = next((m for m in self.moves if self.stepper.ticks(after, m)), None)

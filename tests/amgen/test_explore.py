@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amgen.explore import Exploration, _Search, explore, leaves_of, parts_of
+from amgen.explore import Exploration, _Nudges, _Search, explore, leaves_of, parts_of
 from amgen.steps import ADD, REMOVE, Move, Stepper
 from asyncmachine.machine import Machine
 from asyncmachine.schema import EXCEPTION, Invariant, Schema, State, iter_bits
@@ -175,17 +175,17 @@ def test_auto_states_that_take_turns() -> None:
     assert found.is_error
 
 
+LATE = {
+    "Cold": State(remove=("Warm",)),
+    "Fire": State(auto=True, require=("Wood",), remove=("Cold",)),
+    "Wood": State(),
+    "Warm": State(auto=True, require=("Fire",)),
+}
+"""While Cold is active Warm is not called, and once it is gone nobody calls again."""
+
+
 def test_an_auto_state_that_comes_late() -> None:
-    """While Cold is active Warm is not called, and once it is gone nobody calls again."""
-    schema = Schema(
-        "Late",
-        {
-            "Cold": State(remove=("Warm",)),
-            "Fire": State(auto=True, require=("Wood",), remove=("Cold",)),
-            "Wood": State(),
-            "Warm": State(auto=True, require=("Fire",)),
-        },
-    )
+    schema = Schema("Late", LATE)
     (found,) = [f for f in explore(schema).findings if f.kind == "late"]
     assert not found.is_error
     assert schema.names_of(found.states) == ("Warm",)
@@ -206,21 +206,77 @@ def test_what_only_a_remove_leaves_and_what_nothing_leaves() -> None:
     assert trap.names_of(found.active) == ("Trap",)
 
 
-def test_health_states_do_not_nudge() -> None:
-    """Their add lets no auto state follow, so the way is one longer."""
+NUDGED = {
+    "A": State(auto=True, require=("C",), remove=("B",)),
+    "B": State(auto=True),
+    "C": State(auto=True, remove=("A",)),
+}
+"""All three are called by the first auto transition, and A keeps B away before C takes it out. Whoever adds C
+by itself gets B as well: so C alone is only there when something outside has moved."""
+
+
+def test_a_nudge_from_outside_lets_auto_states_follow() -> None:
+    schema = Schema("Nudged", NUDGED, invariants=[Invariant("implies", ("C",), ("B",))])
+    (found,) = [f for f in explore(schema).findings if f.kind == "invariant"]
+    assert [m.words(schema) for m in found.script] == ["add Exception"]
+    assert found.nudges == (0,)
+    assert schema.names_of(play(schema, found.script)) == ("C", EXCEPTION)
+    every = tried_out(schema)
+    for search, lengths in searched(schema):
+        assert lengths == {
+            here: min(n for active, n in every.items() if active & search.core == here) for here in lengths
+        }
+
+
+def test_a_nudge_is_no_error_if_another_state_can_do_it() -> None:
+    schema = Schema("Nudged", {**NUDGED, "Other": State()}, invariants=[Invariant("implies", ("C",), ("B",))])
+    (found,) = [f for f in explore(schema).findings if f.kind == "invariant"]
+    assert [m.words(schema) for m in found.script] == ["add Other"]
+
+
+def test_an_error_is_added_together_with_exception() -> None:
+    """As add_error does. By itself, Exception would be put away before the error can come."""
     schema = Schema(
-        "Health",
+        "Calm",
         {
-            "Stop": State(remove=("Late", EXCEPTION)),
-            "Late": State(auto=True, remove=("Early",)),
-            "Early": State(auto=True, remove=("Late",), require=("Stop",)),
-            "Heartbeat": State(),
+            "Calm": State(auto=True, remove=(EXCEPTION,)),
+            "Err": State(require=(EXCEPTION,), remove=("Calm",)),
         },
     )
+    assert errors(explore(schema)) == []
+    err = 1 << schema.index["Err"]
+    assert min(n for active, n in tried_out(schema).items() if active & err) == 1
+
+
+def test_health_states_let_no_auto_state_follow() -> None:
+    schema = Schema("Health", {"Heartbeat": State(), "Alive": State(auto=True, require=("Heartbeat",))})
+    every = tried_out(schema)
+    assert schema.mask(["Heartbeat"]) in every
     for search, lengths in searched(schema):
-        every = tried_out(schema)
-        for active, length in lengths.items():
-            assert length == min(n for a, n in every.items() if a & search.core == active)
+        assert lengths == {
+            here: min(n for active, n in every.items() if active & search.core == here) for here in lengths
+        }
+
+
+def test_health_states_nudge_by_their_end() -> None:
+    """Their add lets no auto state follow. It matters where nothing else is outside of a part."""
+    schema = Schema("Health", {"Healthcheck": State(), "Alive": State(auto=True)})
+    check = 1 << schema.index["Healthcheck"]
+    nudges = _Nudges(Stepper(schema), check)
+    assert [m.words(schema) for m in nudges.first(0)] == ["add Healthcheck", "remove Healthcheck"]
+    assert [m.words(schema) for m in nudges.first(check)] == ["remove Healthcheck"]
+    assert _Nudges(Stepper(schema), 0).first(0) == ()
+
+
+def test_a_leaf_that_is_active_already_nudges_by_its_end() -> None:
+    """The search does not know whether it is; a script must."""
+    schema = Schema("Late", {**LATE, "Mark": State(require=("Wood",))})
+    (search,) = [s for s, _ in searched(schema) if s.leaves]
+    assert schema.names_of(search.leaves) == ("Mark",)
+    add, target = Move(ADD, (schema.index["Mark"],)), schema.mask(["Fire", "Wood", "Warm"])
+    rest = schema.mask(["Fire", "Wood"])
+    assert search._real(rest, add, target) == add
+    assert search._real(rest | search.leaves, add, target).words(schema) == "remove Mark"
 
 
 def test_parts_are_what_relations_and_invariants_join() -> None:
