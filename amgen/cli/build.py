@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from amgen import write
-from amgen.cli.load import run
+from amgen import memo, write
+from amgen.cli.load import Sources, read, run
 from amgen.cli.report import DIFFERENT, INVALID, near, report
 from amgen.config import Config
+from amgen.errors import ConfigError, Rejected
 
 __all__ = ["build", "check_command", "compile_command"]
 
@@ -54,7 +57,8 @@ def compile_command(schemas: Path | None, output: Path | None, style: str, force
 
 def build(config: Config, style: str = "text", *, force: bool = False) -> int:
     """Compile once, write and report; the exit code."""
-    outcome = run(config)
+    known = _Known.of(config)
+    outcome = run(config, known.sources if known else None)
     if outcome.failed:
         report(config, outcome, style, [])
         return INVALID
@@ -62,6 +66,8 @@ def build(config: Config, style: str = "text", *, force: bool = False) -> int:
     done = write.apply(files, Path(near(config.output)), force=force, prune=not config.only)
     write.mark(config.output)
     report(config, outcome, style, [])
+    if known is not None and not outcome.diagnostics:
+        memo.remember(known.memo, known.key, files)
     if style == "text":
         for verb, names in (("wrote", done.written), ("removed", done.removed)):
             for name in names:
@@ -84,15 +90,23 @@ Examples:
 @_SCHEMAS
 @_OUTPUT
 @_FORMAT
-def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
+@click.option("--no-cache", is_flag=True, help="Compile, even if nothing can have changed.")
+def check_command(schemas: Path | None, output: Path | None, style: str, no_cache: bool) -> int:
     """Say whether the generated modules are as SCHEMAS would be compiled now. Writes nothing.
 
     Shows a diff of every module that is missing, stale, edited by hand, orphaned (its schema is gone) or
-    foreign (not ours, but in the way).
+    foreign (not ours, but in the way). When neither schemas, nor the compiler, nor modules have changed since
+    they were compiled here without a warning, nothing is compiled again.
     Exit codes: 0 all is fresh, 1 something differs, 2 a schema has errors, 3 wrong usage.
     """
     config = Config.load(Path.cwd(), schemas, output)
-    outcome = run(config)
+    known = None if no_cache else _Known.of(config)
+    if style == "text" and known is not None and not write.unmarked(config.output):
+        count = memo.fresh(known.memo, known.key, config.output)
+        if count is not None:
+            click.echo(f"{count} files are up to date")
+            return 0
+    outcome = run(config, known.sources if known else None)
     if outcome.failed:
         report(config, outcome, style, [])
         return INVALID
@@ -105,3 +119,24 @@ def check_command(schemas: Path | None, output: Path | None, style: str) -> int:
     if style == "text":
         click.echo(f"{len(files)} files are up to date")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Where the memo about a folder is, what it says when all is fresh, and what that was made of."""
+
+    memo: Path
+    key: str
+    sources: Sources
+
+    @classmethod
+    def of(cls, config: Config) -> _Known | None:
+        """None when there can be no memo; what is wrong is said by whatever reads the sources next."""
+        if config.only:
+            return None
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            sources = read(config)
+            return cls(memo.place(cache, config.output), memo.fingerprint(*sources), sources)
+        except (Rejected, ConfigError, OSError, RuntimeError):
+            return None

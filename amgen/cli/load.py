@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from amgen import pipeline, source
+from amgen import source
 from amgen.cli.report import INVALID, report
 from amgen.config import Config
 from amgen.errors import ConfigError, Rejected
-from amgen.pipeline import Compiled, Outcome
 from asyncmachine.errors import did_you_mean
 
-__all__ = ["find_machine", "loaded", "run"]
+if TYPE_CHECKING:
+    from amgen.pipeline import Compiled, Outcome
+
+__all__ = ["Sources", "find_machine", "loaded", "read", "run"]
 
 
 def find_machine(outcome: Outcome, name: str) -> Compiled:
@@ -35,17 +38,31 @@ def loaded(schemas: Path | None) -> tuple[Config, Outcome]:
     return config, outcome
 
 
-def run(config: Config) -> Outcome:
-    """Read and compile; files that cannot be read become diagnostics like any other."""
-    try:
-        sources = _sources(config)
-        same = config.builtin.resolve() == config.root.resolve()
-        builtin = {} if same else source.read_tree(config.builtin)
-    except Rejected as error:
-        return Outcome({}, error.diagnostics)
+Sources: TypeAlias = tuple[dict[str, bytes], dict[str, bytes]]
+
+
+def read(config: Config) -> Sources:
+    """Sources and built-in schemas.
+
+    Raises:
+        Rejected: a file cannot be read.
+        ConfigError: there is none.
+    """
+    sources = _sources(config)
     if not sources:
         raise ConfigError(f"{config.schemas} holds no .yaml file")
-    return pipeline.compile_tree(sources, builtin, only=config.only)
+    same = config.builtin.resolve() == config.root.resolve()
+    return sources, {} if same else source.read_tree(config.builtin)
+
+
+def run(config: Config, sources: Sources | None = None) -> Outcome:
+    """Read, unless that is done, and compile; files that cannot be read become diagnostics like any other."""
+    from amgen import pipeline  # noqa: PLC0415 - loads the template library, which a fresh check does without
+
+    try:
+        return pipeline.compile_tree(*(sources or read(config)), only=config.only)
+    except Rejected as error:
+        return pipeline.Outcome({}, error.diagnostics)
 
 
 def _sources(config: Config) -> dict[str, bytes]:

@@ -6,14 +6,17 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from amgen import write
 from amgen.config import Config
 from amgen.errors import Diagnostic, as_github, as_json, as_text, moved
-from amgen.pipeline import Outcome
 from amgen.resolve import BUILTIN
+
+if TYPE_CHECKING:
+    from amgen.pipeline import Outcome
 
 __all__ = ["DIFFERENT", "INVALID", "USAGE", "near", "report", "shown"]
 

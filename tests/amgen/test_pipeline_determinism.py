@@ -74,6 +74,7 @@ def compiled(python: Path | str, site: Path, folder: Path, *options: str, **env:
     """What ``am-gen compile`` writes, run in *folder*."""
     cache = str(site.parent / "cache")
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(site), "PYTHONPYCACHEPREFIX": cache, **env}
+    environment["XDG_CACHE_HOME"] = str(folder / "cache")
     command = [python, *options, "-m", "amgen", "compile", "schemas", "-o", "made"]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=55, check=False

@@ -107,6 +107,7 @@ class Stage:
             self.port = str(probe.getsockname()[1])
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self.env = {**os.environ, "PATH": path, "NO_COLOR": "1", "COLUMNS": "200"}
+        self.env["XDG_CACHE_HOME"] = str(folder / ".cache")
 
     def play(self, page: str) -> None:
         program: list[Block] = []

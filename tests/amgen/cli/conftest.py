@@ -21,6 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "lamp.yaml").write_text(LAMP, "utf-8")
     (tmp_path / "pyproject.toml").write_text('[tool.amgen]\nschemas = "schemas"\noutput = "made"\n', "utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
+
+from amgen import pipeline
 
 Run = Callable[..., Result]
 REPOSITORY = Path(__file__).parents[3]
@@ -91,3 +94,36 @@ def test_this_repository_is_up_to_date(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(REPOSITORY)
     done = run("check")
     assert (done.exit_code, done.stderr) == (0, ""), done.output
+
+
+def test_a_fresh_check_compiles_nothing(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    real = pipeline.compile_tree
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        compiled.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "compile_tree", spy)
+    run("check")
+    run("compile")
+    assert len(compiled) == 2
+    for path in (project / "schemas" / "lamp.yaml", project / "made" / "lamp.py"):
+        assert run("check").stdout == "2 files are up to date\n"
+        assert len(compiled) == 2
+        assert run("check", "--no-cache").stdout == "2 files are up to date\n"
+        assert len(compiled) == 3
+        text = path.read_text("utf-8")
+        path.write_text(text + "# changed\n", "utf-8")
+        assert run("check").exit_code == 1
+        assert len(compiled) == 4
+        path.write_text(text, "utf-8")
+        compiled.pop()
+        compiled.pop()
+
+
+def test_warnings_are_told_again(project: Path, run: Run) -> None:
+    path = project / "schemas" / "lamp.yaml"
+    path.write_text(path.read_text("utf-8") + "  Odd: {}\n", "utf-8")
+    assert "warning[AM311]" in run("compile").stderr
+    assert "warning[AM311]" in run("check").stderr
