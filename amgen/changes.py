@@ -50,13 +50,14 @@ class Change:
         subject: what it is about: a state, ``State.arg``, a group, role or type, or the machine.
         text: what is different, from old to new.
         effect: ``breaks``: an old peer is refused; ``denies``: it may do less than before; ``safe``.
-        span: where the new version says so; the old one for what is gone.
+        span: where the new version says so; the old one for what is *gone*.
     """
 
     subject: str
     text: str
     effect: Effect
     span: Span
+    gone: bool = False
 
 
 def worst(changes: Sequence[Change]) -> Effect:
@@ -90,9 +91,8 @@ def _presence(old: Version, new: Version) -> Iterator[Change]:
             yield Change(name, f"state added, at index {new.schema.index[name]}", "breaks", state.span)
     for name, state in old.model.states.items():
         if name not in new.model.states:
-            yield Change(
-                name, f"state removed, it was at index {old.schema.index[name]}", "breaks", state.span
-            )
+            text = f"state removed, it was at index {old.schema.index[name]}"
+            yield Change(name, text, "breaks", state.span, gone=True)
 
 
 def _order(old: Version, new: Version) -> Iterator[Change]:
@@ -211,7 +211,7 @@ def _types(old: Version, new: Version) -> Iterator[Change]:
         if before is None and after is not None:
             yield Change(name, f"{after.kind} added", "safe", after.name.span)
         elif after is None and before is not None:
-            yield Change(name, f"{before.kind} removed", "safe", before.name.span)
+            yield Change(name, f"{before.kind} removed", "safe", before.name.span, gone=True)
         elif before is not None and after is not None and (text := _inside(before, after)):
             yield Change(name, text, "breaks" if name in touched else "safe", after.name.span)
 
@@ -273,7 +273,7 @@ def _groups(old: SchemaModel, new: SchemaModel) -> Iterator[Change]:
         if was is None and now is not None:
             yield Change(name, "group added", "safe", now.span)
         elif now is None and was is not None:
-            yield Change(name, "group removed", "safe", was.span)
+            yield Change(name, "group removed", "safe", was.span, gone=True)
         elif was is not None and now is not None:
             text = _targets("members", [m.text for m in was.members], [m.text for m in now.members])
             if text:

@@ -38,8 +38,8 @@ MAX_CONFIGURATIONS: Final = 200_000
 MAX_FINDINGS: Final = 10
 """Most findings of one kind in one part: what comes after these is rarely another cause."""
 
-_EVERY: Final = 2048
-"""Configurations between two calls of ``progress``."""
+_EVERY: Final = 50_000
+"""Mutations, about, between two calls of ``progress``."""
 
 FindingKind: TypeAlias = Literal["invariant", "unreachable", "oscillation", "stuck", "dead-end", "late"]
 Progress: TypeAlias = Callable[[int, int], bool]
@@ -255,9 +255,10 @@ class _Search:
         ]
         auto_cone, auto_known, auto_ask = self.auto.cone, self.auto.known, self.auto.ask
         tested = bool(self.invariants)
+        every = _EVERY // len(rows) + 1
         for active in pending:  # grows while it is walked
             if self.explored >= limit or (
-                not self.explored % _EVERY and not progress(self.explored, len(came))
+                not self.explored % every and not progress(self.explored, len(came))
             ):
                 return
             left = risen = False

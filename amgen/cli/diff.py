@@ -9,16 +9,17 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from amgen import pipeline, source
 from amgen.changes import ADVICE, Change, Version, compare, worst
-from amgen.cli.report import DIFFERENT, INVALID, near, report
+from amgen.cli.report import DIFFERENT, INVALID, near, report, shown
 from amgen.config import Config
-from amgen.errors import AmgenError, ConfigError, Rejected
+from amgen.errors import AmgenError, ConfigError, Rejected, Span
 from amgen.pipeline import Outcome
 
 __all__ = ["diff_command"]
@@ -56,17 +57,24 @@ def diff_command(paths: tuple[Path, ...], revision: str | None, style: str) -> i
     when it notices nothing. Texts of docs are not compared.
     """
     if revision is None and len(paths) == 2:
-        old, new = (_compiled(path) for path in paths)
+        before, after = (_config(path) for path in paths)
+        old = _compiled(before)
     elif revision is not None and len(paths) <= 1:
-        config = Config.load(Path.cwd(), paths[0] if paths else None, Path("unused"))
-        old, new = _at_revision(config, revision), _compiled(config.schemas)
+        before = after = _config(paths[0] if paths else None)
+        old = _at_revision(before, revision)
     else:
         raise click.UsageError("give two files or folders, or --git REVISION and at most one")
-    found = _differences(old, new)
+    found = _differences(old, _compiled(after))
+
+    def place(change: Change) -> Span:
+        span = change.span
+        return replace(span, path=shown(before if change.gone else after, span.path))
+
     if style == "json":
-        click.echo(json.dumps({"machines": [_as_json(name, *one) for name, one in found.items()]}, indent=2))
+        machines = [_as_json(name, pair, place) for name, pair in found.items()]
+        click.echo(json.dumps({"machines": machines}, indent=2))
     else:
-        _print(found)
+        _print(found, place)
     return 0 if all(worst(changes) == "safe" for _, _, changes in found.values()) else DIFFERENT
 
 
@@ -84,7 +92,11 @@ def _differences(old: Mapping[str, Version], new: Mapping[str, Version]) -> dict
         elif after is not None:
             found[name] = (None, after, (Change(name, "machine added", "safe", after.model.span),))
         elif before is not None:
-            found[name] = (before, None, (Change(name, "machine removed", "breaks", before.model.span),))
+            found[name] = (
+                before,
+                None,
+                (Change(name, "machine removed", "breaks", before.model.span, gone=True),),
+            )
     return found
 
 
@@ -92,15 +104,18 @@ def _differences(old: Mapping[str, Version], new: Mapping[str, Version]) -> dict
 # Two versions
 
 
-def _compiled(path: Path) -> dict[str, Version]:
+def _config(path: Path | None) -> Config:
+    return Config.load(Path.cwd(), path, Path("unused"))
+
+
+def _compiled(config: Config) -> dict[str, Version]:
     """The machines of a file or folder. Parents are looked for there, then among those built in."""
-    config = Config.load(Path.cwd(), path, Path("unused"))
     try:
         sources = source.read_tree(config.root)
     except Rejected as error:
         return _machines(Outcome({}, error.diagnostics), config)
     if config.only and config.only[0] not in sources:
-        raise ConfigError(f"{path} does not end with .yaml")
+        raise ConfigError(f"{config.schemas} does not end with .yaml")
     return _compile(sources, config)
 
 
@@ -163,35 +178,31 @@ def _archived(root: Path, revision: str) -> dict[str, bytes]:
 # Reports
 
 
-def _print(found: Mapping[str, _Pair]) -> None:
+def _print(found: Mapping[str, _Pair], place: Callable[[Change], Span]) -> None:
     if not found:
         click.echo("no differences")
     for name, (old, new, changes) in found.items():
         click.echo(f"{name}:")
         for change in changes:
-            subject = "" if change.subject == name else f"{change.subject}: "
-            click.echo(f"  {change.effect:<6}  {subject}{change.text}")
+            text = change.text if change.subject == name else f"{change.subject}: {change.text}"
+            click.echo(f"  {change.effect:<6}  {text:<50}  {place(change)}")
         if old is not None and new is not None and old.schema.digest != new.schema.digest:
             click.echo(f"  digest  {old.schema.digest} -> {new.schema.digest}")
         click.echo(f"  {ADVICE[worst(changes)]}")
 
 
-def _as_json(name: str, old: Version | None, new: Version | None, changes: tuple[Change, ...]) -> object:
+def _as_json(name: str, pair: _Pair, place: Callable[[Change], Span]) -> dict[str, object]:
+    old, new, changes = pair
+    rows: list[dict[str, object]] = []
+    for change in changes:
+        span = place(change)
+        row = {"subject": change.subject, "text": change.text, "effect": change.effect}
+        rows.append({**row, "path": span.path, "line": span.line, "column": span.column})
     return {
         "machine": name,
         "effect": worst(changes),
         "advice": ADVICE[worst(changes)],
         "old_digest": old.schema.digest if old else None,
         "new_digest": new.schema.digest if new else None,
-        "changes": [
-            {
-                "subject": c.subject,
-                "text": c.text,
-                "effect": c.effect,
-                "path": c.span.path,
-                "line": c.span.line,
-                "column": c.span.column,
-            }
-            for c in changes
-        ],
+        "changes": rows,
     }

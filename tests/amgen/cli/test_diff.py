@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -33,7 +34,10 @@ def test_two_versions(versions: Path, run: Run, paths: tuple[str, str]) -> None:
     done = run("diff", *paths)
     assert (done.exit_code, done.stderr) == (1, "")
     first, second, digest, advice = done.stdout.splitlines(keepends=True)
-    assert (first, second) == ("Lamp:\n", "  breaks  Lit: require +Ready -Start\n")
+    assert (first, second) == (
+        "Lamp:\n",
+        f"  breaks  {'Lit: require +Ready -Start':<50}  schemas/lamp.yaml:5:3\n",
+    )
     assert digest.startswith("  digest  ")
     assert advice == BREAKS
 
@@ -51,11 +55,13 @@ def test_what_is_safe_exits_with_0(versions: Path, run: Run) -> None:
     (versions / "schemas" / "door.yaml").write_text(text.replace("Lamp", "Door"), "utf-8")
     done = run("diff", "old", "schemas")
     assert done.exit_code == 0
-    assert done.stdout == (
-        "Door:\n  safe    machine added\n  old and new peers work together, in any order\n"
-        "Lamp:\n  safe    Lit: timeout none -> 3\n  old and new peers work together, in any order\n"
-    )
-    assert "breaks  machine removed" in run("diff", "schemas", "old").stdout
+    together = "old and new peers work together, in any order"
+    assert [re.sub(r" {2,}", "  ", line.strip()) for line in done.stdout.splitlines()] == [
+        *("Door:", "safe  machine added  schemas/door.yaml:1:10", together),
+        *("Lamp:", "safe  Lit: timeout none -> 3  schemas/lamp.yaml:5:3", together),
+    ]
+    gone = run("diff", "schemas", "old").stdout
+    assert f"  breaks  {'machine removed':<50}  schemas/door.yaml:1:10\n" in gone
 
 
 def test_json(versions: Path, run: Run) -> None:
@@ -69,7 +75,7 @@ def test_json(versions: Path, run: Run) -> None:
             "subject": "Lit",
             "text": "require +Ready -Start",
             "effect": "breaks",
-            "path": "lamp.yaml",
+            "path": "schemas/lamp.yaml",
             "line": 5,
             "column": 3,
         }
