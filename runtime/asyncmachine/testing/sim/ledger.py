@@ -276,7 +276,7 @@ class Asker:
                 reply: Awaitable[Result] = change("Work", *names, **args)
             else:
                 reply = self._plain(mirror)(*names if chance.random() < 0.9 else ("Locked",))
-        except NotConnected:
+        except (NotConnected, RemoteError):
             self._ledger.end(call, "unsent", mirror)
             return
         await self._finish(call, reply, mirror)

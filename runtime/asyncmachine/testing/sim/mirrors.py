@@ -29,7 +29,7 @@ from asyncmachine.errors import DeliveryError, NotConnected
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.acl import Acl
 from asyncmachine.rpc.client import Client, Payload
-from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.config import Limits, RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
 from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Args, Schema, State, decode_int
@@ -104,9 +104,13 @@ def _draw_schema(chance: random.Random) -> Schema:
 
 
 def draw_plan(chance: random.Random) -> Plan:
-    """One to four clients, 5 to 20 seconds, up to 10 faults."""
+    """One to four clients, 5 to 20 seconds, up to 10 faults; limits as they are, or tight."""
     clients, seconds = chance.randint(1, 4), chance.uniform(5, 20)
+    tight = Limits(
+        payload=120_000, output_soft=20_000, output_hard=200_000, in_flight=4, unacked=3, stall_seconds=3.0
+    )
     config = RpcConfig(
+        limits=chance.choice((Limits(), tight)),
         interval=chance.choice((0.0, 0.0, 0.05, 0.3)),
         heartbeat=chance.uniform(0.5, 3),
         call_timeout=chance.uniform(0.5, 3),
@@ -140,12 +144,16 @@ class _Handlers:
         self.ledger = ledger
         self.chance = chance
         self.epoch = 0
+        self.send_away: Callable[[], None]
 
     def work_state(self, event: Any) -> None:
-        """The token of a request has arrived. The state is free again at once, now and then."""
+        """The token of a request has arrived. Then it is free again, or all are sent away, now and then."""
         self.ledger.executed(event.data.token, self.epoch, event.machine.tick("Work"))
-        if self.chance.random() < 0.3:
+        kind = self.chance.random()
+        if kind < 0.3:
             event.machine.remove("Work")
+        elif kind > 0.99:
+            self.send_away()
 
     def s0_state(self, event: Any) -> None:
         """Moves more, in the same drain."""
@@ -182,6 +190,7 @@ class _Source:
             max_sessions=plan.clients + 1 + chance.randint(0, 1),
         )
         handlers.epoch = self.server.epoch
+        handlers.send_away = self.server.close
         ledger.begin(self.server.epoch, self.machine.time())
         self.machine.trace(_Recorder(ledger, self.server.epoch))
 
@@ -202,6 +211,8 @@ class _Source:
             for _ in range(chance.choice((1, 1, 3, 20))):
                 change = chance.choice((self.machine.add, self.machine.remove))
                 change(chance.choice(names))
+            if self.server.sessions and chance.random() < 0.01:
+                chance.choice(self.server.sessions).close()
 
     async def _send(self, tasks: TaskGroup) -> None:
         chance = self.chance
@@ -285,6 +296,7 @@ class Mirrors:
         world, plan = self.world, self.plan
         world.network.taps.append(self.tap)
         world.network.normal.latency = plan.latency
+        world.network.user_timeout = 3 * plan.config.heartbeat  # what a link asks of a socket
         nemesis = Nemesis(world)
         world.host("server").start(self._serve)
         for number in range(1, plan.clients + 1):

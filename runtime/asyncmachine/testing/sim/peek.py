@@ -28,8 +28,8 @@ from asyncmachine.testing.sim.pipe import Connection, End
 
 __all__ = ["RpcTap"]
 
-_HARMLESS = frozenset((Code.AUTH, Code.BUSY, Code.SLOW, Code.TIMEOUT, Code.DISPOSED))
-"""Reasons to end a connection without a mistake of anybody. AUTH is also what a late handshake is told."""
+_HARMLESS = frozenset((Code.BUSY, Code.SLOW, Code.TIMEOUT, Code.DISPOSED))
+"""Reasons to end a connection without a mistake of anybody."""
 _MAX_BODY = 64 * 1024 * 1024
 
 
