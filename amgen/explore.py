@@ -284,9 +284,11 @@ class _Search:
                             self._test(after)
             self.explored += 1
             self.reached |= reached
+            if not active:
+                continue  # auto states are not due yet, and states that cannot come are unreachable
             if not risen and active != self.states:
                 (self.dead if left else self.stuck).append(active)
-            if active and self.has_auto:  # before the first mutation, auto states are not due
+            if self.has_auto:
                 self._rest(active)
 
     def _test(self, active: int) -> None:

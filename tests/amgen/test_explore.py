@@ -248,6 +248,13 @@ def test_an_error_is_added_together_with_exception() -> None:
     assert min(n for active, n in tried_out(schema).items() if active & err) == 1
 
 
+def test_a_part_without_a_beginning_is_not_called_stuck() -> None:
+    schema = Schema(
+        "Egg", {"Egg": State(require=("Hen",)), "Hen": State(add=("Fox",)), "Fox": State(remove=("Hen",))}
+    )
+    assert errors(explore(schema)) == [("unreachable", ("Egg",), []), ("unreachable", ("Hen",), [])]
+
+
 def test_health_states_let_no_auto_state_follow() -> None:
     schema = Schema("Health", {"Heartbeat": State(), "Alive": State(auto=True, require=("Heartbeat",))})
     every = tried_out(schema)
