@@ -41,7 +41,6 @@ States: TypeAlias = "str | Sequence[str]"
 """One state name, or several in a list."""
 
 
-@final
 class Result:
     """How a mutation ended: executed, canceled, or queued behind the one now running.
 

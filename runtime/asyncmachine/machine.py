@@ -44,6 +44,13 @@ def _log_report(kind: str, details: Mapping[str, Any]) -> None:
     _log.log(level, "%s %s", kind, text, exc_info=error if isinstance(error, BaseException) else None)
 
 
+async def settle(mutation: Mutation) -> None:
+    """Wait until this mutation was processed."""
+    wait = Pending(ACTIVE, (), mutation.engine)
+    mutation.waiters = [*(mutation.waiters or []), wait]
+    await wait
+
+
 class Machine(LocalView):
     """A machine in this process. Implements ``MachineApi``.
 
@@ -77,7 +84,7 @@ class Machine(LocalView):
         engine = Engine(schema, machine_id, self, time.perf_counter, _log_report)
         super().__init__(engine)
         engine.perform = self._perform
-        engine.settle = self._settle
+        engine.settle = settle
         if queue_limit is not None:
             engine.queue.limit = queue_limit
         if slow is not None:
@@ -249,13 +256,6 @@ class Machine(LocalView):
     async def settled(self, result: Result) -> Result:
         """Wait until the mutation behind *result* was processed; its final result."""
         return await result
-
-    async def _settle(self, mutation: Mutation) -> Result:
-        if not mutation.done:
-            wait = Pending(ACTIVE, (), self._engine)
-            mutation.waiters = [*(mutation.waiters or []), wait]
-            await wait
-        return mutation.result
 
     # -- handlers and tracers ------------------------------------------------------------------
 

@@ -53,11 +53,11 @@ class Engine(Kernel):
         super().__init__(schema, machine_id, owner, clock, log)
         self.queue = MutationQueue(QUEUE_LIMIT)
         self.perform: Callable[[list[Effect]], None] = _ignore
-        self.settle: Callable[[Mutation], Awaitable[Result]] | None = None
+        self.settle: Callable[[Mutation], Awaitable[None]] | None = None
         self.draining = False
         self.fast = True  # nobody listens to every transition, and none is running
         self.listening = False  # something looks at every transition
-        self.pair = 0  # states with pair handlers
+        self.pair = 0  # states with pair handlers, and whoever looks at every transition
 
     # -- mutations -----------------------------------------------------------------------------
 
@@ -145,32 +145,52 @@ class Engine(Kernel):
     def _submit(
         self, kind: Kind, states: tuple[Any, ...], args: Mapping[str, Any], source: Source | None
     ) -> Result:
-        called = self.cache.called(states)
+        try:
+            called = self.cache.indexes[states]
+        except (KeyError, TypeError):
+            called = self.cache.called(states)
+        if source is None and (running := _current()) is not None:
+            source = running.made or running.source
+        if not self.draining:
+            return self._submit_idle(kind, called, args, source)
+        queue = self.queue
+        items = queue.items
+        if len(items) >= queue.limit and (self.disposed or not self._may_overflow(kind, called)):
+            return CANCELED
+        if not items:
+            if kind == REMOVE and not mask_of(called) & self.node.mask:
+                return EXECUTED  # nothing to remove, and nothing waits that could add it
+        elif (
+            not args
+            and called
+            and (last := queue.last.get(called[0])) is not None
+            and last.kind == kind
+            and queue.repeats(last, called, self.schema.masks.multi)
+        ):
+            return EXECUTED
+        mutation = queue.append(kind, called, args, source, self)
+        if self.listening and self.tracers.recording:
+            self.tracers.emit("mutation_queued", mutation)
+        return mutation
+
+    def _submit_idle(
+        self, kind: Kind, called: tuple[int, ...], args: Mapping[str, Any], source: Source | None
+    ) -> Result:
+        """What :meth:`mutate` cannot do in place, with the machine at rest."""
         if self.disposed:
             return CANCELED
-        queue, draining = self.queue, self.draining
-        if draining and len(queue.items) >= queue.limit and not self._may_overflow(kind, called):
-            return CANCELED
-        if source is None and (running := _current()) is not None:
-            source = running.source
-        mutation = Mutation(kind, called, args, source)
-        if draining:
-            if kind == REMOVE and not queue.items and not mask_of(called) & self.node.mask:
-                return EXECUTED  # nothing to remove, and nothing waits that could add it
-            if queue.repeats_last(mutation, self.schema.masks.multi):
-                return EXECUTED
-        queue.append(mutation)
+        mutation = self.queue.append(kind, called, args, source, self)
         if self.tracers.recording:
             self.tracers.emit("mutation_queued", mutation)
-        if self.draining:
-            return Result(mutation.tick, self.settle, mutation)
+            if self.draining:  # a tracer has mutated, and that drain is not over
+                return mutation
         self._drain()
-        return mutation.result
+        return mutation.result or CANCELED
 
     def _start_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
         """Like ``_submit`` on an idle machine without tracers: nothing needs to be queued."""
         if source is None and (running := _current()) is not None:
-            source = running.source
+            source = running.made or running.source
         mutation = Mutation(plan.kind, plan.called, args, source)
         queue = self.queue
         queue.tick = mutation.tick = queue.tick + 1
@@ -179,7 +199,6 @@ class Engine(Kernel):
         self.auto_failures = 0
         try:
             mutation.result = result = self.run(mutation, plan)
-            mutation.done = True
             if self.followups:
                 self._prepend_followups()
             if queue.items:
@@ -207,26 +226,52 @@ class Engine(Kernel):
             self._rest()
 
     def _work(self) -> None:
-        queue = self.queue
-        while queue.items and not self.disposed:
-            mutation = queue.pop()
-            plan = None if mutation.auto else self.node.inner[mutation.kind].get(mutation.called)
+        queue, ticks, moves = self.queue, self.ticks, self.moves
+        items = queue.items
+        while items:
+            mutation = items.popleft()
+            if mutation.tick:
+                queue.tick += 1
+                self.auto_failures = 0
+                plan = self.node.inner[mutation.kind].get(mutation.called)
+            else:
+                queue.early -= 1
+                plan = None
             if plan is None:
                 plan = self._plan(mutation)
                 if plan is None:
                     continue
-            if mutation.tick:
-                self.auto_failures = 0
-            result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
-            try:
-                result = self.run(mutation, plan, len(queue.items))
-            finally:
-                if mutation.waiters:
-                    self.wake(mutation.finish(result))
-                else:
-                    mutation.result, mutation.done = result, True
-                if self.followups:
+            if plan.touched & self.watch or plan.involved & self.pair:
+                self._run_queued(mutation, plan)
+                continue
+            # Nobody looks, so this is all that ``run`` would do.
+            self.number = number = self.number + 1
+            result = CANCELED
+            if plan.accepted:
+                result = EXECUTED
+                move = (plan, number, mutation.source)
+                for i, step in plan.ticks:
+                    ticks[i] += step
+                    moves[i] = move
+                    self.moved = True
+                self.node = plan.node
+                if plan.may_auto:
+                    self._follow_auto()
                     self._prepend_followups()
+            if mutation.waiters is None:
+                mutation.result = result
+            else:
+                self.wake(mutation.finish(result))
+        queue.last.clear()
+
+    def _run_queued(self, mutation: Mutation, plan: Plan) -> None:
+        result = CANCELED  # unless it comes to an end: a KeyboardInterrupt may fly through here
+        try:
+            result = self.run(mutation, plan, len(self.queue))
+        finally:
+            self.wake(mutation.finish(result))
+            if self.followups:
+                self._prepend_followups()
 
     def _rest(self) -> None:
         """Be idle again, and hand over what the drain has left to do."""
@@ -256,6 +301,8 @@ class Engine(Kernel):
 
     def _prepend_followups(self) -> None:
         followups, self.followups = self.followups, []
+        if self.disposed:
+            return
         for mutation in reversed(followups):
             self.queue.prepend(mutation)
             if self.tracers.recording:
@@ -269,11 +316,11 @@ class Engine(Kernel):
 
     def refresh(self) -> None:
         """Recompute who watches."""
-        self.pair = self.handlers.pair
         self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
         self.listening = bool(
             self.tracers.recording or self.disposed or self.handlers.has_any or self.waits.queries
         )
+        self.pair = self.handlers.pair | self.cache.every if self.listening else self.handlers.pair
         self.fast = not (self.listening or self.draining or self.queue.items)
 
     # -- watching ------------------------------------------------------------------------------
@@ -287,7 +334,7 @@ class Engine(Kernel):
         waits.add(wait, self.ticks)
         self.watch |= waits.mask
         if wait.query is not None:
-            self.fast, self.listening = False, True
+            self.refresh()
 
     def discard_wait(self, wait: Wait) -> None:
         """Unsubscribe."""
@@ -320,6 +367,7 @@ class Engine(Kernel):
         if self.disposed:
             return
         self.disposed = True
+        self.queue.limit = 0
         for mutation in self.queue.clear():
             self.wake(mutation.finish(CANCELED))
         self._expire(self.scopes.mask)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from asyncmachine.api import CANCELED, Result
+from asyncmachine.api import Result
 
 if TYPE_CHECKING:
     from asyncmachine._core.waits import Wait
@@ -40,19 +40,22 @@ CURRENT: ContextVar[Any] = ContextVar("asyncmachine_transition", default=None)
 NO_ARGS: Final[Mapping[str, Any]] = {}
 
 
-class Mutation:
-    """One request in the queue.
+class Mutation(Result):
+    """One request in the queue; also what its caller gets, as long as it waits there.
+
+    To be both spares an object for each mutation that a handler makes. It is compared like other objects.
 
     Attributes:
         called: indexes of the states asked for, in the order of the call, without duplicates.
         tick: queue tick at which it will have been processed; 0 for prepended ones.
         auto: made by the machine itself, for its auto states; accepted partially.
         check: a dry run, without effect.
-        result: final only when ``done``.
-        waiters: who waits for ``done``.
+        result: how it ended; None until then.
+        waiters: who waits for that.
+        engine: whose queue it waits in, for those who wait; None otherwise.
     """
 
-    __slots__ = ("args", "auto", "called", "check", "done", "kind", "result", "source", "tick", "waiters")
+    __slots__ = ("args", "auto", "called", "check", "engine", "kind", "result", "source", "waiters")
 
     def __init__(
         self,
@@ -60,7 +63,6 @@ class Mutation:
         called: tuple[int, ...],
         args: Mapping[str, Any] = NO_ARGS,
         source: Source | None = None,
-        *,
         auto: bool = False,
         check: bool = False,
     ) -> None:
@@ -68,19 +70,31 @@ class Mutation:
         self.called = called
         self.args = args
         self.source = source
+        self.engine: Any = None
         self.auto = auto
         self.check = check
         self.tick = 0
-        self.done = False
-        self.result: Result = CANCELED
+        self.result: Result | None = None
         self.waiters: list[Wait] | None = None
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        """The final result; without a shell, what is known of it."""
+        if self.result is None and self.engine.settle is not None:
+            yield from self.engine.settle(self).__await__()
+        return self if self.result is None else self.result
+
+    @property
+    def done(self) -> bool:
+        """Whether it was processed."""
+        return self.result is not None
 
     def finish(self, result: Result) -> list[Wait]:
         """Set the final result; returns the waits that it fires."""
         self.result = result
-        self.done = True
         fired, self.waiters = self.waiters or [], None
         for wait in fired:
-            wait.result = result
             wait.done = True
         return fired

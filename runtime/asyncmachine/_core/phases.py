@@ -178,12 +178,12 @@ class Kernel:
             ticks[i] += step
             moves[i] = move
         self.node = plan.node
-        if touched := plan.touched:
+        if plan.changed:
             self.moved = True
-            if touched & self.watch or self.waits.queries:
+            if plan.touched & self.watch or self.waits.queries:
                 self._notice(plan, args)
-        if plan.may_auto:
-            self._follow_auto()
+            if plan.may_auto:
+                self._follow_auto()
 
     def _follow_auto(self) -> None:
         if self.auto_failures >= AUTO_RETRIES:

@@ -59,7 +59,8 @@ class Plan:
         ticks: ``(index, increment)`` of each state that moves.
         enters, exits: states whose handlers run, in order. A called active Multi state enters.
         moved, touched: enters and exits, in index order and as a mask.
-        involved: mask of all states active before or after: whose pair and self handlers run.
+        involved: mask of all states active before or after, whose pair and self handlers run; and the bit
+            *every* of the cache.
         changed: whether any tick moves.
         may_auto: whether an auto mutation may follow: some state is auto, and this is not one itself.
         auto: it is the plan of an auto mutation.
@@ -84,7 +85,7 @@ class Plan:
         "touched",
     )
 
-    def __init__(self, kind: Kind, called: tuple[int, ...], source: Node, target: Node) -> None:
+    def __init__(self, kind: Kind, called: tuple[int, ...], source: Node, target: Node, every: int) -> None:
         self.kind: Kind = kind
         self.called = called
         self.source = source  # the node this plan starts from
@@ -98,7 +99,7 @@ class Plan:
         self.exits: tuple[int, ...] = ()
         self.moved: tuple[int, ...] = ()
         self.touched = 0
-        self.involved = source.mask | target.mask
+        self.involved = source.mask | target.mask | every
         self.changed = False
         self.may_auto = False
 
@@ -108,6 +109,8 @@ class PlanCache:
 
     Attributes:
         flushes: how often the cache was full and emptied.
+        indexes: what :meth:`called` has answered.
+        every: a bit above those of the states, which every plan involves: who looks at all plans looks at it.
     """
 
     def __init__(self, schema: Schema, max_edges: int = MAX_EDGES) -> None:
@@ -118,9 +121,10 @@ class PlanCache:
         self.flushes = 0
         self._nodes: dict[tuple[int, ...], Node] = {}
         self._holders: dict[Node, None] = {}  # nodes with plans
-        self._called: dict[tuple[object, ...], tuple[int, ...]] = {}  # what ``called`` has answered
+        self.indexes: dict[tuple[object, ...], tuple[int, ...]] = {}
         self._health = mask_of(i for n, i in schema.index.items() if n in HEALTH_STATES)
         self.exception = schema.index[EXCEPTION]
+        self.every = 1 << len(schema)
 
     @cached_property
     def snakes(self) -> dict[str, int]:
@@ -193,15 +197,15 @@ class PlanCache:
         """Indexes of the named states, flattened, without duplicates."""
         key = tuple(states)
         try:
-            known = self._called.get(key)
+            known = self.indexes.get(key)
         except TypeError:  # lists of names
             return self._indexes(states)
         if known is None:
             known = self._indexes(states)
             if all(type(s) is str for s in key):
-                if len(self._called) >= self.max_edges:
-                    self._called.clear()
-                self._called[key] = known
+                if len(self.indexes) >= self.max_edges:
+                    self.indexes.clear()
+                self.indexes[key] = known
         return known
 
     def _indexes(self, states: Sequence[object]) -> tuple[int, ...]:
@@ -221,7 +225,7 @@ class PlanCache:
         """Resolve and lay out a plan, without remembering it."""
         target = self.resolver.resolve(node.active, called, kind, auto=auto, banned=banned)
         if not target.accepted:
-            plan = Plan(kind, called, node, node)
+            plan = Plan(kind, called, node, node, self.every)
             plan.accepted = False
             plan.rejected = target.rejected
             return plan
@@ -231,7 +235,7 @@ class PlanCache:
         self, node: Node, kind: Kind, called: tuple[int, ...], target: Target, *, auto: bool
     ) -> Plan:
         after = self.node(target.states)
-        plan = Plan(kind, called, node, after)
+        plan = Plan(kind, called, node, after, self.every)
         plan.auto = auto
         plan.rejected = target.rejected
         again = self.schema.masks.multi & node.mask & after.mask

@@ -48,14 +48,15 @@ class Transition:
         stopped_by: name of the handler that vetoed or failed, or "" (then: by relations).
         error: the exception that a handler raised, or None.
         time_before, time_after: ticks in index order; empty unless a tracer is attached.
+        made: its ``source``, once somebody has asked for it.
         queue_len: mutations still waiting when it began.
     """
 
     __slots__ = (
-        "_source",
         "accepted",
         "error",
         "machine_id",
+        "made",
         "mutation",
         "number",
         "plan",
@@ -78,7 +79,7 @@ class Transition:
         self.time_before: tuple[int, ...] = ()
         self.time_after: tuple[int, ...] = ()
         self.queue_len = 0
-        self._source: Source | None = None
+        self.made: Source | None = None
 
     def _names(self, states: tuple[int, ...]) -> tuple[str, ...]:
         names = self.schema.names
@@ -92,9 +93,9 @@ class Transition:
     @property
     def source(self) -> Source:
         """How mutations made by its handlers name it."""
-        if self._source is None:  # made once: a handler may make a thousand mutations
-            self._source = Source(self.machine_id, self.id, self.mutation.tick)
-        return self._source
+        if self.made is None:  # made once: a handler may make a thousand mutations
+            self.made = Source(self.machine_id, self.id, self.mutation.tick)
+        return self.made
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from asyncmachine.api import Query, Result, TimeIndex
+from asyncmachine.api import Query, TimeIndex
 from asyncmachine.schema import Schema, iter_bits
 
 __all__ = ["ACTIVE", "ARGS", "INACTIVE", "QUERY", "TICK", "Wait", "Waits"]
@@ -43,7 +43,6 @@ class Wait:
         "kind",
         "left",
         "query",
-        "result",
         "sleepers",
         "states",
         "tick",
@@ -61,7 +60,6 @@ class Wait:
         self.done = False
         self.left = False
         self.time: TimeIndex | None = None
-        self.result: Result | None = None
         self.error: Exception | None = None
         self.sleepers: list[Any] | None = None
 

@@ -379,18 +379,17 @@ def test_disposal_cancels_fails_and_expires_everything() -> None:
 
 
 def test_disposal_inside_a_handler_cancels_what_is_queued() -> None:
-    waits: list[Wait] = []
+    waiting: list[Mutation] = []
+    wait = Wait(ACTIVE, ())
 
     def nested(event: Any) -> None:
         machine.mutate(ADD, ("B",))
-        [mutation] = machine.queue.items
-        wait = Wait(ACTIVE, ())
-        mutation.waiters = [wait]
-        waits.append(wait)
+        waiting.extend(machine.queue.items)
+        waiting[0].waiters = [wait]
         machine.dispose()
 
     machine = engine(a_state=nested)
     assert machine.mutate(ADD, ("A",)) == EXECUTED
-    assert waits[0].result == CANCELED
+    assert (waiting[0].result, wait.done) == (CANCELED, True)
     assert active(machine) == "A"
     assert len(machine.queue) == 0

@@ -32,7 +32,8 @@ def test_a_plan_lays_out_enters_exits_and_ticks() -> None:
     assert set(plan.enters) == {M, HEART}
     assert dict(plan.ticks) == {B: 1, M: 2, HEART: 1}
     assert plan.touched == 1 << B | 1 << M | 1 << HEART
-    assert plan.involved == 1 << A | plan.touched
+    assert plan.moved == tuple(i for i, _ in plan.ticks)
+    assert plan.involved == 1 << A | plan.touched | cache.every
     assert plan.node.mask == 1 << A | 1 << M | 1 << HEART
 
 

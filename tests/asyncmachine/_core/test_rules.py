@@ -14,7 +14,7 @@ import pytest
 
 from asyncmachine import schema as s
 from asyncmachine._core.engine import Engine
-from asyncmachine._core.mutation import ADD, REMOVE
+from asyncmachine._core.mutation import ADD, REMOVE, Mutation
 from asyncmachine._core.waits import ACTIVE, INACTIVE, Wait
 from asyncmachine.api import CANCELED, EXECUTED, Tracer
 from asyncmachine.errors import SchemaError
@@ -271,17 +271,17 @@ def test_rule_08_waits_fire_after_a_rollback() -> None:
 
 
 def test_rule_09_a_canceled_mutation_settles_too() -> None:
-    waits: list[Wait] = []
+    waiting: list[Mutation] = []
+    wait = Wait(ACTIVE, ())
 
     def nested(event: Any) -> None:
         machine.add("B")
-        wait = Wait(ACTIVE, ())
-        machine.queue.items[0].waiters = [wait]
-        waits.append(wait)
+        waiting.extend(machine.queue.items)
+        waiting[0].waiters = [wait]
 
     machine = Rig({"A": State(), "B": State(require=("X",)), "X": State()}, a_state=nested)
     machine.add("A")
-    assert (waits[0].done, waits[0].result) == (True, CANCELED)
+    assert (waiting[0].result, wait.done) == (CANCELED, True)
 
 
 def test_rule_10_add_remove_add_ends_active() -> None:
