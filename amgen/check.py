@@ -24,6 +24,7 @@ from asyncmachine.schema import (
     Schema,
     State,
     decode_any,
+    find_cycles,
     find_problems,
     iter_bits,
     snake_case,
@@ -98,6 +99,9 @@ def run(model: SchemaModel, report: Report) -> None:
     problems = find_problems(values, groups, [i.value() for i in model.invariants])
     for problem in problems:
         _place(model, problem, report)
+    for circle in find_cycles(values, "add"):
+        text = f"add goes in a circle: {' -> '.join([*circle, circle[0]])}; they are always added together"
+        report.warn("AM320", text, _span(model.states[circle[0]], "add", circle[1]))
     if any(p.kind == "too-many-states" for p in problems):
         return
     check_types.run(model, report)
@@ -342,6 +346,7 @@ def _shut_out(model: SchemaModel, needs: _Needs, report: Report) -> None:
             if theirs and not (said or cleared or needs.needs(one, other) or needs.needs(other, one)):
                 lost = [names[next(iter_bits(mask))] for mask in (mine, theirs)]
                 _warn_shut_out(model, report, (one, other), lost)
+                break  # one of them tells enough about a state
 
 
 def _warn_shut_out(model: SchemaModel, report: Report, pair: tuple[str, str], lost: Sequence[str]) -> None:

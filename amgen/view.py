@@ -406,5 +406,10 @@ def explain(model: SchemaModel, state: str) -> list[tuple[str, str]]:
             ]
     lines += [(f"  arg {a.name.text}: {a.annotation}", str(a.name.span)) for a in one.args]
     lines += [(f"  role {role} may {', '.join(operations)}", "") for role, operations in one.roles.items()]
+    lines += [(f"  may touch {n.text}: {reason}", str(n.span)) for n, reason in one.acl_override.items()]
+    for invariant in model.invariants:
+        named = next((n for n in (*invariant.when, *invariant.then) if n.text == state), None)
+        if named:
+            lines.append((f"  invariant {invariant.value()}", str(named.span)))
     holding = [g for g in model.groups.values() if any(m.text == state for m in g.members)]
     return lines + [(f"  in group {g.name}", str(g.span)) for g in holding]

@@ -89,6 +89,7 @@ __all__ = [
     "decode_optional",
     "decode_record",
     "decode_str",
+    "find_cycles",
     "find_problems",
     "iter_bits",
     "require_abi",
@@ -228,7 +229,7 @@ def find_problems(
                 text = f"invariant `{invariant}` names unknown state {other!r}{hint(other)}"
                 found.append(Problem("unknown-state", "", text, "invariant", other))
     for relation in ("require", "after"):
-        for cycle in _cycles(states, relation):
+        for cycle in find_cycles(states, relation):
             text = f"{relation} goes in a circle: {' -> '.join([*cycle, cycle[0]])}"
             other = cycle[1] if len(cycle) > 1 else cycle[0]
             found.append(Problem(f"{relation}-cycle", cycle[0], text, relation, other))
@@ -264,8 +265,8 @@ def _bad_limits(name: str, state: State) -> Iterator[Problem]:
         yield Problem("bad-value", name, "scope names the state itself", "scope", name)
 
 
-def _cycles(states: Mapping[str, State], relation: str) -> list[list[str]]:
-    """Each cycle once, by iterative depth-first search in index order."""
+def find_cycles(states: Mapping[str, State], relation: str) -> list[list[str]]:
+    """Each cycle of one relation once, by iterative depth-first search in index order."""
     done: set[str] = set()
     cycles: list[list[str]] = []
     for root in states:

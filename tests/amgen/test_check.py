@@ -20,6 +20,9 @@ def states(*lines: str, roles: str = "") -> str:
     )
 
 
+SHUT_OUT = ("X: {doc: d}", "Y: {doc: d}", "W: {doc: d, require: [Y]}")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -122,6 +125,70 @@ def states(*lines: str, roles: str = "") -> str:
             id="adds-internals",
         ),
         pytest.param(states(*(f"{n}: {{doc: d}}" for n in ("A", "AToB", "BToC"))), [], id="no-such-pair"),
+        pytest.param(
+            states("A: {doc: d, add: [B]}", "B: {doc: d, add: [C]}", "C: {doc: d, add: [A]}"),
+            [("AM320", "warning", 4)],
+            id="add-circle",
+        ),
+        pytest.param(
+            states("A: {doc: d, add: [B, C]}", "B: {doc: d, add: [C]}", "C: {doc: d}"), [], id="add-twice"
+        ),
+        pytest.param(
+            states(
+                *SHUT_OUT, "A: {doc: d, require: [X], remove: [Y]}", "B: {doc: d, require: [W], remove: [X]}"
+            ),
+            [("AM316", "warning", 7)],
+            id="shut-out-through-what-is-required",
+        ),
+        pytest.param(
+            states(
+                *SHUT_OUT,
+                "A: {doc: d, require: [X], remove: [Y, B]}",
+                "B: {doc: d, require: [W], remove: [X]}",
+            ),
+            [],
+            id="shut-out-and-said-so",
+        ),
+        pytest.param(
+            states(*SHUT_OUT, "A: {doc: d, require: [X], remove: [Y]}", "B: {doc: d, require: [W]}"),
+            [],
+            id="shut-out-on-one-side",
+        ),
+        pytest.param(
+            states(
+                "X: {doc: d}",
+                "ErrA: {doc: d, require: [Exception], remove: [X]}",
+                "B: {doc: d, require: [X], remove: [Exception]}",
+            ),
+            [],
+            id="success-clears-errors",
+        ),
+        pytest.param(
+            "groups: {G: [A]}\nstates: {A: {doc: d}}\n", [("AM317", "warning", 2)], id="unused-group"
+        ),
+        pytest.param(
+            "groups: {G: {doc: d, states: [A]}}\nstates: {A: {doc: d}}\n", [], id="group-for-the-code"
+        ),
+        pytest.param(
+            "groups: {G: [A]}\nstates: {A: {doc: d}, B: {doc: d, after: [$G]}}\n", [], id="used-group"
+        ),
+        pytest.param(
+            states(
+                "A: {doc: d, rpc: {one: [add]}, add: [B], acl_override: {B: why}}",
+                "B: {doc: d, rpc: {two: [add]}}",
+                roles="[one, two]",
+            ),
+            [],
+            id="reason",
+        ),
+        pytest.param(
+            states("A: {doc: d, acl_override: {B: why}}", "B: {doc: d}"),
+            [("AM318", "warning", 4)],
+            id="no-need",
+        ),
+        pytest.param(
+            states("A: {doc: d, acl_override: {X: why}}"), [("AM301", "error", 4)], id="reason-for-nobody"
+        ),
     ],
 )
 def test_rule(text: str, expected: list[tuple[str, str, int]]) -> None:
@@ -143,3 +210,10 @@ def test_a_problem_of_a_parent_points_into_the_parent() -> None:
     )
     (error,) = outcome.diagnostics
     assert (error.code, error.span.path, error.related[0].span.path) == ("AM309", "b.yaml", "a.yaml")
+
+
+def test_a_state_that_excludes_many_others_is_told_of_once() -> None:
+    lines = [f"S{i}: {{doc: d, require: [R{i % 2}], remove: [R{1 - i % 2}]}}" for i in range(1000)]
+    told = found(states("R0: {doc: d}", "R1: {doc: d}", *lines))
+    assert {code for code, _, _ in told} == {"AM316"}
+    assert len(told) < 1000

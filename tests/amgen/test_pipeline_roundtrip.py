@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from amgen import compile_tree
 from asyncmachine.errors import ArgsError
-from asyncmachine.schema import Schema, State, find_problems
+from asyncmachine.schema import Schema, State, find_problems, schema_digest, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,16 @@ TEXT = st.text(
     ),
     max_size=200,
 )
+DECLARED = {
+    "Level": {"enum": ["low", "very/high"]},
+    "Place": {"fields": {"x": "float", "level": {"type": "Level", "default": "low"}}},
+}
 TYPES: dict[str, list[Any]] = {
     "bool": [True, False],
     "int": [0, -5, 2**40],
     "float": [0.0, -1.5],
     "str": ["", "no", 'it\'s "x"\n'],
+    "Level": ["low", "very/high"],
 }
 OPERATIONS = st.lists(st.sampled_from(["add", "remove", "read"]), unique=True)
 
@@ -48,7 +53,9 @@ OPERATIONS = st.lists(st.sampled_from(["add", "remove", "read"]), unique=True)
 def args(draw: st.DrawFn) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(["alpha", "beta", "min", "id"]), unique=True, max_size=3)):
-        kind = draw(st.sampled_from([*TYPES, "bytes", "list[int]", "dict[str, str]"]))
+        kind = draw(
+            st.sampled_from([*TYPES, "bytes", "list[int]", "dict[str, str]", "datetime", "list[Place]"])
+        )
         found[name] = {"type": kind}
         if kind in TYPES and draw(st.booleans()):
             found[name]["default"] = draw(st.sampled_from(TYPES[kind]))
@@ -57,10 +64,15 @@ def args(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
+def set_of(names: list[str]) -> frozenset[str]:
+    return frozenset(names)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(NAMES, unique_by=str.lower, min_size=1, max_size=8))
     some = st.lists(st.sampled_from(names), unique=True, max_size=3)
+    together = st.lists(st.sampled_from(names), unique=True, min_size=1, max_size=min(3, len(names)))
     broken = draw(st.integers(0, 4)) == 0  # else without the contradictions that random relations are full of
     states: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(names):
@@ -91,6 +103,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "machine": "Made",
         "doc": draw(TEXT),
         "roles": ["peer"],
+        "types": DECLARED,
+        "invariants": [{"never": found} for found in draw(st.lists(together, max_size=2, unique_by=set_of))],
         "groups": {f"G{i}": members for i, members in enumerate(draw(st.lists(some, max_size=2)))},
         "states": states,
     }
@@ -161,6 +175,8 @@ def test_module_holds_the_model(
     assert schema.names == plain.names
     assert schema.masks == plain.masks
     assert schema.groups == plain.groups
+    assert [i.when for i in schema.invariants] == [tuple(i["never"]) for i in document["invariants"]]
+    assert schema.digest == schema_digest(schema.states)
     for name in states:
         ours, theirs = schema.states[name], plain.states[name]
         for field in (
@@ -188,6 +204,9 @@ VALUES: dict[str, Any] = {
     "bytes": b"b",
     "list[int]": [1],
     "dict[str, str]": {"a": "b"},
+    "Level": "very/high",
+    "datetime": "2026-11-24T22:01:00Z",
+    "list[Place]": [{"x": 1.0, "level": "very/high"}],
 }
 
 
@@ -197,10 +216,10 @@ def check_args(state: State, declared: dict[str, Any]) -> None:
         return
     assert state.args is not None
     values = {n: VALUES[a["type"].removesuffix(" | None")] for n, a in declared.items()}
-    assert state.args.decode(values).encode() == values
+    assert to_wire(state.args.decode(values).encode()) == values
     required = {n: v for n, v in values.items() if "default" not in declared[n]}
     defaults = {n: a["default"] for n, a in declared.items() if "default" in a}
-    assert state.args.decode(required).encode() == {**required, **defaults}
+    assert to_wire(state.args.decode(required).encode()) == {**required, **defaults}
     for name in required:
         try:
             state.args.decode({n: v for n, v in required.items() if n != name})
