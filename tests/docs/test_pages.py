@@ -25,7 +25,10 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 DIAGRAM = re.compile(r"<!-- am-gen (graph [^>]+?) -->\n```\w+\n(.*?)```\n<!-- end -->", re.DOTALL)
 COMMANDS = {
     "am-node": (am_node, ("map", "supervisor", "worker", "status")),
-    "am-gen": (am_gen, ("compile", "check", "explain", "graph", "grafana", "schema")),
+    "am-gen": (
+        am_gen,
+        ("compile", "check", "explain", "graph", "grafana", "schema", "verify", "diff", "new", "watch"),
+    ),
 }
 
 
