@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,13 +28,15 @@ def play(schema: Schema, script: tuple[Move, ...]) -> int:
     return schema.mask(machine.active_states())
 
 
-def tried_out(schema: Schema) -> dict[int, int]:
+def tried_out(schema: Schema, *, pairs: bool = False) -> dict[int, int]:
     """Configuration -> number of mutations of the shortest way to it, with a real machine for each way."""
     exception = schema.index[EXCEPTION]
     moves = [Move(kind, (i,)) for i in range(len(schema)) for kind in (ADD, REMOVE)]
     moves += [
         Move(ADD, (i, exception)) for i in range(len(schema)) if schema.masks.require[i] >> exception & 1
     ]
+    if pairs:  # of states in different parts, too
+        moves += [Move(kind, two) for two in permutations(range(len(schema)), 2) for kind in (ADD, REMOVE)]
     scripts: dict[int, tuple[Move, ...]] = {0: ()}
     pending = [0]
     for active in pending:
@@ -44,11 +48,11 @@ def tried_out(schema: Schema) -> dict[int, int]:
     return {active: len(script) for active, script in scripts.items()}
 
 
-def searched(schema: Schema) -> Iterator[tuple[_Search, dict[int, int]]]:
+def searched(schema: Schema, *, pairs: bool = False) -> Iterator[tuple[_Search, dict[int, int]]]:
     """Each part's search, and its configurations with the lengths of the ways to them."""
     stepper = Stepper(schema)
     for states in parts_of(schema):
-        search = _Search(stepper, states, pairs=False)
+        search = _Search(stepper, states, pairs=pairs)
         search.run(10**6, lambda explored, known: True)
         lengths = {0: 0}
         for active, (before, number) in search.came.items():
@@ -67,11 +71,12 @@ def small(draw: st.DrawFn) -> Schema:
     return Schema("Small", states)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @RUNS
-@given(small())
-def test_each_part_is_what_a_machine_shows_of_it(schema: Schema) -> None:
-    every = tried_out(schema)
-    for search, lengths in searched(schema):
+@given(schema=small())
+def test_each_part_is_what_a_machine_shows_of_it(schema: Schema, pairs: bool) -> None:
+    every = tried_out(schema, pairs=pairs)
+    for search, lengths in searched(schema, pairs=pairs):
         shown: dict[int, int] = {}
         for active, length in every.items():
             here = active & search.core
