@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import pytest
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 FILES = sorted(p for p in HERE.glob("*.py") if not p.name.startswith("test_"))
+TYPED = HERE / "typed" / "typed_args.py"
 CASES = sorted((REPOSITORY / "tests" / "cases").glob("*/expected/*.py"))
 
 
-def wanted() -> dict[str, set[int]]:
+def wanted(files: list[Path] = FILES) -> dict[str, set[int]]:
     """File -> lines that must be refused."""
     return {
         path.name: {
@@ -24,38 +26,65 @@ def wanted() -> dict[str, set[int]]:
             for n, line in enumerate(path.read_text("utf-8").splitlines(), 1)
             if line.endswith("# expect-type-error")
         }
-        for path in FILES
+        for path in files
     }
 
 
-def run(*command: str | Path) -> str:
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=170, check=False)
+def run(*command: str | Path, **env: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
     assert done.returncode in (0, 1), done.stderr
     return done.stdout
 
 
-@pytest.mark.timeout(180)
-def test_mypy() -> None:
-    found: dict[str, set[int]] = {path.name: set() for path in FILES}
+def of_mypy(files: list[Path], **env: str) -> dict[str, set[int]]:
+    """File -> lines that mypy refuses."""
+    found: dict[str, set[int]] = {path.name: set() for path in files}
     output = run(
-        sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", *FILES
+        sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", *files, **env
     )
     for line in output.splitlines():
         match = re.match(r"(.*?):(\d+): error: ", line)
         if match:
             assert Path(match[1]).name in found, line
             found[Path(match[1]).name].add(int(match[2]))
-    assert found == wanted(), output
+    return found
+
+
+def of_pyright(files: list[Path], *options: str | Path) -> dict[str, set[int]]:
+    """File -> lines that basedpyright refuses."""
+    found: dict[str, set[int]] = {path.name: set() for path in files}
+    output = json.loads(
+        run(sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error", *options)
+    )
+    for diagnostic in output["generalDiagnostics"]:
+        assert Path(diagnostic["file"]).name in found, diagnostic
+        found[Path(diagnostic["file"]).name].add(diagnostic["range"]["start"]["line"] + 1)
+    return found
+
+
+@pytest.mark.timeout(180)
+def test_mypy() -> None:
+    assert of_mypy(FILES) == wanted()
 
 
 @pytest.mark.timeout(180)
 def test_pyright() -> None:
-    found: dict[str, set[int]] = {path.name: set() for path in FILES}
-    output = json.loads(run(sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error", *FILES))
-    for diagnostic in output["generalDiagnostics"]:
-        assert Path(diagnostic["file"]).name in found, diagnostic
-        found[Path(diagnostic["file"]).name].add(diagnostic["range"]["start"]["line"] + 1)
-    assert found == wanted(), output
+    assert of_pyright(FILES, *FILES) == wanted()
+
+
+@pytest.mark.timeout(180)
+def test_types_of_ones_own() -> None:
+    modules = REPOSITORY / "tests" / "cases" / "types" / "expected"
+    assert of_mypy([TYPED], MYPYPATH=str(modules)) == wanted([TYPED])
+    assert of_pyright([TYPED], "-p", TYPED.parent) == wanted([TYPED])
 
 
 @pytest.mark.timeout(180)
