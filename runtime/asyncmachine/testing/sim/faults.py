@@ -22,7 +22,7 @@ KINDS: Final[tuple[FaultKind, ...]] = get_args(FaultKind)
 FREEZING: Final = frozenset({"freeze"})
 """Kinds that are skipped where a process cannot be frozen."""
 
-_MOMENTARY: Final = frozenset({"reset", "half_open", "truncate"})
+_STRIKES: Final = frozenset({"reset", "half_open", "truncate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Fault:
 
     Attributes:
         at: seconds from the beginning.
-        seconds: how long it lasts; ``reset``, ``half_open`` and ``truncate`` do not.
+        seconds: how long it lasts; ``reset``, ``half_open`` and ``truncate`` happen again and again in it.
         here, there: names of hosts.
     """
 
@@ -114,8 +114,8 @@ class Nemesis:
 
     async def _happen(self, fault: Fault, began: float) -> None:
         await anyio.sleep_until(began + fault.at)
-        if fault.kind in _MOMENTARY:
-            self._strike(fault)
+        if fault.kind in _STRIKES:
+            await self._strike_again(fault)
             return
         self.world.trace.note("fault", str(fault))
         self._active.append(fault)
@@ -131,6 +131,13 @@ class Nemesis:
         self.world.trace.note("heal")
         self._active.clear()
         self._apply()
+
+    async def _strike_again(self, fault: Fault) -> None:
+        over = anyio.current_time() + fault.seconds
+        self._strike(fault)
+        while (pause := self.world.network.chance.uniform(0.1, 1.5)) <= over - anyio.current_time():
+            await anyio.sleep(pause)
+            self._strike(fault)
 
     def _strike(self, fault: Fault) -> None:
         for connection in self.between(fault.here, fault.there):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import gt
 
 import anyio
 
 from asyncmachine.api import Result
-from asyncmachine.errors import ArgsError, Denied, NotConnected, OutcomeUnknown, RemoteError
+from asyncmachine.errors import ArgsError, Denied, MachineDisposed, NotConnected, OutcomeUnknown, RemoteError
 from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.netmachine import NetMachine
 from asyncmachine.schema import Schema
@@ -232,25 +233,32 @@ class Asker:
         self._call: Call | None = None  # the last one
 
     async def run(self, quiet: anyio.Event) -> None:
-        """Until *quiet* is set: requests, without answer or with, some of which it gives up."""
+        """Until *quiet* is set or the client has stopped. Some requests want no answer, some are given up."""
         chance = self._chance
-        mirror = await self._client.ready()
+        try:
+            mirror = await self._client.ready()
+        except NotConnected:
+            return
         while True:
             await anyio.sleep(chance.expovariate(1 / self._pause))
-            if quiet.is_set():
+            if quiet.is_set() or mirror.disposed:
                 return
             kind = chance.random()
             if kind < 0.1:
                 await self._wait(mirror)
             elif kind < 0.2:
                 await self._give_up(mirror)
+            elif kind < 0.3:
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(chance.randint(2, 8)):
+                        tasks.start_soon(self._ask, mirror)
             else:
                 await self._ask(mirror)
 
     async def _wait(self, mirror: NetMachine) -> None:
         name = self._chance.choice(mirror.schema.names)
         wait = self._chance.choice((mirror.when, mirror.when_not, mirror.when_next))
-        with anyio.move_on_after(self._chance.uniform(0, 1)):
+        with anyio.move_on_after(self._chance.uniform(0, 1)), suppress(MachineDisposed):
             await wait(name)
 
     async def _give_up(self, mirror: NetMachine) -> None:

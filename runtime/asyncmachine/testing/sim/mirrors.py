@@ -25,7 +25,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asyncmachine.api import Tracer
-from asyncmachine.errors import DeliveryError, NotConnected
+from asyncmachine.errors import DeliveryError, NotConnected, Refused
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.acl import Acl
 from asyncmachine.rpc.client import Client, Payload
@@ -62,6 +62,7 @@ class Plan:
         schema: of the source: Work, Hidden, Locked, and others that clients may do all with.
         seconds: how long faults happen.
         latency: mean of the seconds that a packet takes when nothing is broken.
+        user_timeout: of the network.
         pause: mean of the seconds between two requests of a task, and between two bursts of the source.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     seconds: float
     pause: float
     latency: float
+    user_timeout: float
     config: RpcConfig
     faults: tuple[Fault, ...]
 
@@ -127,6 +129,7 @@ def draw_plan(chance: random.Random) -> Plan:
         seconds=seconds,
         pause=chance.choice((0.1, 0.2, 0.6)),
         latency=chance.choice((0.001, 0.01, 0.1)),
+        user_timeout=chance.choice((3 * config.heartbeat, 60.0)),  # a link asks for the former, where it can
         config=config,
         faults=draw_faults(chance, hosts, seconds=seconds, count=10),
     )
@@ -296,7 +299,7 @@ class Mirrors:
         world, plan = self.world, self.plan
         world.network.taps.append(self.tap)
         world.network.normal.latency = plan.latency
-        world.network.user_timeout = 3 * plan.config.heartbeat  # what a link asks of a socket
+        world.network.user_timeout = plan.user_timeout
         nemesis = Nemesis(world)
         world.host("server").start(self._serve)
         for number in range(1, plan.clients + 1):
@@ -323,25 +326,39 @@ class Mirrors:
             await source.main(self._quiet)
 
     async def _use(self, process: Process) -> None:
-        name, config = process.host.name, self.plan.config
+        """One client after the other, until it is time to leave."""
+        chance = self.world.chance(str(process))
+        while not self._leave.is_set():
+            await self._use_once(process, chance)
+
+    async def _use_once(self, process: Process, chance: random.Random) -> None:
+        name = process.host.name
         client = Client(
             process.dial("server", PORT),
             self.plan.schema,
             client_id=name,
-            config=config,
+            config=self.plan.config,
             on_payload=lambda payload: self._take(client, payload),
         )
         self.clients[name] = client
         _Watcher(process, client.machine, self.ledger)
-        chance = self.world.chance(str(process))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(client.run)
+            tasks.start_soon(self._keep, client)
             tasks.start_soon(self._listen, client.machine)
             for _ in range(chance.choice((0, 1, 2, 2))):
                 asker = Asker(process, client, self.ledger, chance, self.plan.pause)
                 tasks.start_soon(asker.run, self._quiet)
-            await self._leave.wait()
+            with anyio.move_on_after(chance.uniform(1, 40)) as patience:
+                await self._quiet.wait()
+            if not patience.cancelled_caught:
+                await self._leave.wait()
+            self.world.trace.note("stop", str(process))
             client.stop()
+
+    async def _keep(self, client: Client) -> None:
+        await client.run()
+        if not client._stopping or isinstance(client.error, Refused):
+            self.ledger.broken(f"{client.machine.id} has given up: {client.error!r}")
 
     async def _listen(self, mirror: NetMachine) -> None:
         """A mirror that hears nothing says so, soon after the third heartbeat that is missing."""

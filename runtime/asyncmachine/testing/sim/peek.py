@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asyncmachine._wire.cbor import decode_small
-from asyncmachine._wire.frames import FrameReader
+from asyncmachine._wire.cbor import CborError, decode_small
+from asyncmachine._wire.frames import FrameError, FrameReader
+from asyncmachine.errors import ProtocolError
 from asyncmachine.rpc.protocol.codec import from_wire
 from asyncmachine.rpc.protocol.connection import PREFACE
 from asyncmachine.rpc.protocol.messages import (
@@ -41,6 +42,7 @@ class _Talk:
     readers: dict[End, FrameReader] = field(default_factory=dict)
     asked: dict[int, bool] = field(default_factory=dict)  # request -> whether it wants a result
     answered: set[int] = field(default_factory=set)
+    garbled: bool = False
 
 
 class RpcTap:
@@ -62,14 +64,22 @@ class RpcTap:
             size = len(talk.preface)
             talk.preface, data = talk.preface[len(data) :], data[size:]
         reader = talk.readers.setdefault(end, FrameReader(_MAX_BODY))
-        reader.feed(data)
-        texts = []
+        texts: list[str] = []
+        if not talk.garbled:
+            try:
+                reader.feed(data)
+                self._read(reader, talk, connection, texts)
+            except (CborError, FrameError, ProtocolError) as error:
+                talk.garbled = True
+                self.faults.append(f"{end} sends what is no message: {error}")
+        return " ".join(texts)
+
+    def _read(self, reader: FrameReader, talk: _Talk, connection: Connection, texts: list[str]) -> None:
         while (body := reader.next_body()) is not None:
             fields = decode_small(body)
             message = from_wire(fields[0], fields[3:])
             self._check(talk, connection, message)
             texts.append(_describe(Type(fields[0]).name, message))
-        return " ".join(texts)
 
     def unanswered(self, connection: Connection) -> list[int]:
         """Requests that want a result and have none."""

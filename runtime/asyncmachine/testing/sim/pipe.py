@@ -108,7 +108,7 @@ class End:
         """
         chance = self.connection.network.chance
         room = min(self.out.room, len(data))
-        if room > 0 and chance.random() < 0.1:
+        if room > 0 and chance.random() < 0.25:
             room = chance.randint(0, room)
         if room <= 0 or self.gone or self.out.ended:
             raise BlockingIOError(f"{self} takes nothing now")

@@ -97,3 +97,11 @@ def test_what_must_not_be_said() -> None:
         "connection #1: ended for ORDER: seq 5 after 3"
     ]
     assert faults(Error(Code.BUSY, "full", None)) == []
+
+
+def test_what_is_no_message_is_a_fault_and_read_no_further() -> None:
+    good = wire(Ready(3))
+    tap, texts, _ = tapped((0, PREFACE + good), (0, frame(b"\xff")), (0, good), (1, good))
+    assert texts == ["READY 3", "", "", ""]
+    assert [fault.partition(":")[0] for fault in tap.faults] == ["#1 c sends what is no message"]
+    assert "is no message" in tapped((0, PREFACE + b"\0\0\0\0\0"))[0].faults[0]
