@@ -39,7 +39,7 @@ class Process:
         """It is stopped, as by SIGSTOP: it does nothing, and its timers are late."""
         return self._gate.shut
 
-    async def pass_(self) -> None:
+    async def proceed(self) -> None:
         """Go on if it is alive; else wait for the end of the task."""
         if not self.alive:
             await anyio.sleep_forever()

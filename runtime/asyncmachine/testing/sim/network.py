@@ -75,14 +75,14 @@ class Listener:
             ClosedResourceError: the listener is closed.
         """
         await checkpoint()
-        await self.process.pass_()
+        await self.process.proceed()
         while not self._waiting:
             if self.closed:
                 raise anyio.ClosedResourceError
             if self._changed is None:
                 self._changed = anyio.Event()
             await self._changed.wait()
-            await self.process.pass_()
+            await self.process.proceed()
         if self.process.host.no_files:
             raise OSError(errno.EMFILE, "too many open files")
         return self._waiting.popleft()
@@ -206,7 +206,7 @@ class Network:
         """
         here = process.host
         await checkpoint()
-        await process.pass_()
+        await process.proceed()
         pause = 1.0
         while True:
             await anyio.sleep(self.draw_latency(self.link(here, there)))

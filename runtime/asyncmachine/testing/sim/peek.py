@@ -77,6 +77,8 @@ class RpcTap:
     def _read(self, reader: FrameReader, talk: _Talk, connection: Connection, texts: list[str]) -> None:
         while (body := reader.next_body()) is not None:
             fields = decode_small(body)
+            if type(fields) is not list or len(fields) < 3:
+                raise ProtocolError(Code.TYPE, "a message is an array of at least 3 items")
             message = from_wire(fields[0], fields[3:])
             self._check(talk, connection, message)
             texts.append(_describe(Type(fields[0]).name, message))

@@ -66,11 +66,11 @@ class End:
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()
-        await self.process.pass_()
+        await self.process.proceed()
 
     async def _enter(self) -> None:
         await checkpoint()
-        await self.process.pass_()
+        await self.process.proceed()
 
     def _check(self) -> None:
         if self.closed:

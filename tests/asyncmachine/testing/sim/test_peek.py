@@ -104,4 +104,5 @@ def test_what_is_no_message_is_a_fault_and_read_no_further() -> None:
     tap, texts, _ = tapped((0, PREFACE + good), (0, frame(b"\xff")), (0, good), (1, good))
     assert texts == ["READY 3", "", "", ""]
     assert [fault.partition(":")[0] for fault in tap.faults] == ["#1 c sends what is no message"]
-    assert "is no message" in tapped((0, PREFACE + b"\0\0\0\0\0"))[0].faults[0]
+    for nonsense in (b"\0\0\0\0\0", frame(b"\x01"), frame(b"\x80")):
+        assert "is no message" in tapped((0, PREFACE + nonsense))[0].faults[0]
