@@ -79,7 +79,7 @@ def test_the_compiler_runs_away_from_the_source(unpacked: Path, tmp_path: Path) 
 def test_without_its_extra_a_command_says_what_to_install(
     unpacked: Path, tmp_path: Path, module: str, missing: str, extra: str
 ) -> None:
-    arguments = "['am-node', 'map']" if extra == "cli" else "['am-gen']"
+    arguments = "['am-node', 'status']" if extra == "cli" else "['am-gen']"
     code = f"sys.modules[{missing!r}] = None\nsys.argv = {arguments}\nfrom {module} import main\nmain()\n"
     done = run(unpacked, tmp_path, code)
     assert done.returncode == 1
