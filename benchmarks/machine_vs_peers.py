@@ -25,6 +25,7 @@ from transitions import Machine as Transitions
 from transitions.extensions.asyncio import AsyncMachine as AsyncTransitions
 from work.timing import PACE, ROUNDS, Loop, best
 
+from asyncmachine.api import Tracer
 from asyncmachine.machine import Machine
 from asyncmachine.schema import Schema, State
 
@@ -78,6 +79,17 @@ class Count:
     def entered(self) -> None:
         """The peer's."""
         self.calls += 1
+
+
+class Watching(Tracer):
+    """Counts transitions."""
+
+    def __init__(self) -> None:
+        self.ends = 0
+
+    def transition_end(self, machine: Any, transition: Any) -> None:
+        """Count."""
+        self.ends += 1
 
 
 def transitions_machine(kind: type[Any], names: str, count: Count | None = None) -> Any:
@@ -249,6 +261,43 @@ def awaited() -> None:
     faster("the same, awaited", us["ours"], "transitions", us["transitions"], "limit: at least 5 x")
 
 
+def unwatched() -> None:
+    """What it costs that tracers and ``explain`` exist, when there is no tracer and nobody asks."""
+    fresh, left = Machine(FOUR), Machine(FOUR)
+    tracer = Watching()
+    left.trace(tracer)
+    left.toggle("A")
+    assert tracer.ends == 1
+    left.untrace(tracer)
+
+    ticks, moves, plan = [0] * 5, [None] * 5, ((0, 1),)
+
+    def move(changes: int) -> None:  # as in ``Engine.mutate``
+        for _ in repeat(None, changes):
+            for i, step in plan:
+                ticks[i] += step
+
+    def remember(changes: int) -> None:  # also as there
+        memory: list[Any] = moves
+        for _ in repeat(None, changes):
+            for i, step in plan:
+                ticks[i] += step
+                memory[i] = plan
+
+    us = best(
+        {
+            "fresh": toggling(fresh, "A"),
+            "left": toggling(left, "A"),
+            "move": move,
+            "remember": remember,
+        }
+    )
+    costs("toggle after a tracer has gone", us["left"], "never traced", us["fresh"], "limit: none measurable")
+    cost = us["remember"] - us["move"]
+    text = f"toggle                {us['fresh']:8.3f} us {cost / us['fresh']:7.2f} of it"
+    print(f"{'the memory of explain, for each state moved':48} {cost:8.3f} us   {text}")
+
+
 def related(count: int) -> Schema:
     """States in groups of ten: one that the others require, pairs that exclude or add each other."""
     states: dict[str, State] = {"A": State(), "B": State(require=("A",))}
@@ -399,7 +448,7 @@ def queue() -> None:
 
 SECTIONS: dict[str, Callable[[], None]] = {
     f.__name__: f
-    for f in (toggle, plain, handlers, awaited, ring, size, construction, reading, waking, queue)
+    for f in (toggle, unwatched, plain, handlers, awaited, ring, size, construction, reading, waking, queue)
 }
 
 

@@ -36,7 +36,7 @@ class LocalView(View):
     """Reads and waits, and looks behind the clock."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
+        View.__init__(self, engine)
         self._engine = engine
 
     @property

@@ -11,9 +11,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Mapping
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,6 +46,22 @@ def _log_report(kind: str, details: Mapping[str, Any]) -> None:
     _log.log(level, "%s %s", kind, text, exc_info=error if isinstance(error, BaseException) else None)
 
 
+class _Numbers:
+    """Numbers for ids, counted from a random one on: never the same one twice in a process."""
+
+    def __init__(self) -> None:
+        self.restart()
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=self.restart)
+
+    def restart(self) -> None:
+        """Begin elsewhere: a child process must not go on where its parent does."""
+        self.next = count(secrets.randbits(24)).__next__
+
+
+_numbers = _Numbers()
+
+
 async def settle(mutation: Mutation) -> None:
     """Wait until this mutation was processed."""
     wait = Pending(ACTIVE, (), mutation.engine)
@@ -61,7 +79,7 @@ class Machine(LocalView):
     Args:
         schema: compiled or hand-written.
         handlers: objects with methods named after states, see ``asyncmachine._core.handlers``.
-        id: default: the schema's name in snake_case and six random hex digits.
+        id: default: the schema's name in snake_case and six hex digits, counted from a random number on.
         queue_limit: mutations over it are canceled.
         parent: a machine of the same thread; when it is disposed of, so is this one.
         slow: what to do about plain handlers that take long; default: report those over 100 ms.
@@ -80,9 +98,14 @@ class Machine(LocalView):
         parent: Machine | None = None,
         slow: SlowHandlers | None = None,
     ) -> None:
-        machine_id = id or plan_cache(schema).id_prefix + secrets.token_hex(3)
-        engine = Engine(schema, machine_id, self, time.perf_counter, _log_report)
-        super().__init__(engine)
+        engine = Engine(
+            schema,
+            id or f"{plan_cache(schema).id_prefix}{_numbers.next() & 0xFFFFFF:06x}",
+            self,
+            time.perf_counter,
+            _log_report,
+        )
+        LocalView.__init__(self, engine)  # super() takes longer than all that this does
         engine.perform = self._perform
         engine.settle = settle
         if queue_limit is not None:

@@ -210,9 +210,7 @@ class Reads:
 class View(Reads):
     """Reads and waits."""
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
-        self._gone: anyio.Event | None = None
+    _gone: anyio.Event | None = None  # made when somebody waits for it
 
     def _indexes(self, states: tuple[str, ...]) -> tuple[int, ...]:
         index = self._index

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -185,3 +189,45 @@ def test_slow_handlers_are_judged_as_asked() -> None:
         m = Machine(SCHEMA, SimpleNamespace(a_enter=a_enter), slow=slow)
         m._engine.clock = lambda: now[0]
         assert m.add("A") == expected
+
+
+def test_default_ids_are_the_name_of_the_schema_and_numbers_without_repetition() -> None:
+    schema = Schema("TwoWords", {"A": State()})
+    ids = [Machine(schema).id for _ in range(300)]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("two_words-[0-9a-f]{6}", each) for each in ids)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_go_on_with_the_ids_of_its_parent() -> None:
+    code = (
+        "import os, sys\n"
+        "from asyncmachine.machine import Machine\n"
+        "from asyncmachine.schema import Schema, State\n"
+        "schema = Schema('Test', {'A': State()})\n"
+        "Machine(schema)\n"
+        "pid = os.fork()\n"
+        "ids = [Machine(schema).id for _ in range(3)]\n"
+        "os.write(1, (' '.join(ids) + '\\n').encode())\n"
+        "if pid:\n"
+        "    os.waitpid(pid, 0)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    parent, child = (set(line.split()) for line in out.stdout.splitlines())
+    assert len(parent) == len(child) == 3
+    assert not parent & child
+
+
+@pytest.mark.anyio
+async def test_machines_of_a_schema_share_no_waits_and_scopes() -> None:
+    schema = Schema("Test", {"A": State()})
+    one, two = Machine(schema), Machine(schema)
+    wait = one.when("A")
+    with one.scope("A") as scope:
+        two.add("A")
+        assert not wait.done
+        assert not scope.cancel_called
+        one.add("A")
+        assert scope.cancel_called
+    assert wait.done
+    assert (two._engine.waits.mask, two._engine.scopes.mask) == (0, 0)

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from asyncmachine._core.effects import Effect
-from asyncmachine._core.handlers import NO_CALLS
+from asyncmachine._core.handlers import NO_CALLS, Calls
 from asyncmachine._core.mutation import ADD, CURRENT, NO_ARGS, REMOVE, Kind, Mutation, Source
 from asyncmachine._core.phases import Kernel
 from asyncmachine._core.plans import Plan
 from asyncmachine._core.queue import MutationQueue
 from asyncmachine._core.relations import mask_of
-from asyncmachine._core.waits import Wait
+from asyncmachine._core.waits import Wait, Waits
 from asyncmachine.api import CANCELED, EXECUTED, Result, Tracer
 from asyncmachine.errors import MachineDisposed
 from asyncmachine.schema import Schema
@@ -40,7 +40,7 @@ class Engine(Kernel):
         settle: makes an awaitable of a queued mutation.
     """
 
-    __slots__ = ("draining", "fast", "listening", "pair", "perform", "queue", "settle")
+    __slots__ = ("draining", "fast", "listening", "pair", "perform", "queue", "settle", "waitable")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Engine(Kernel):
         self.perform: Callable[[list[Effect]], None] = _ignore
         self.settle: Callable[[Mutation], Awaitable[None]] | None = None
         self.draining = False
+        self.waitable = False  # it has waits of its own
         self.fast = True  # nobody listens to every transition, and none is running
         self.listening = False  # something looks at every transition
         self.pair = 0  # states with pair handlers, and whoever looks at every transition
@@ -88,7 +89,8 @@ class Engine(Kernel):
             if watched & handlers.touch or plan.involved & self.pair:
                 calls = handlers.known.get(plan) or handlers.calls(plan)
                 if calls is not NO_CALLS:
-                    return self._start_now(plan, args, source)
+                    return self._start_now(plan, calls, args, source)
+                watched &= self.waits.mask | self.scopes.mask
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -187,7 +189,7 @@ class Engine(Kernel):
         self._drain()
         return mutation.result or CANCELED
 
-    def _start_now(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> Result:
+    def _start_now(self, plan: Plan, calls: Calls, args: Mapping[str, Any], source: Source | None) -> Result:
         """Like ``_submit`` on an idle machine without tracers: nothing needs to be queued."""
         if source is None and (running := _current()) is not None:
             source = running.made or running.source
@@ -198,7 +200,7 @@ class Engine(Kernel):
         self.fast = False
         self.auto_failures = 0
         try:
-            mutation.result = result = self.run(mutation, plan)
+            mutation.result = result = self.execute(mutation, plan, calls)
             if self.followups:
                 self._prepend_followups()
             if queue.items:
@@ -285,10 +287,9 @@ class Engine(Kernel):
         else:
             self.watch = self.handlers.touch | self.waits.mask | self.scopes.mask
             self.fast = not self.queue.items
-        if self.moved:
-            self.moved = False
-            if self.tracers.movers:
-                self.tracers.emit("clock_moved")
+        if self.tracers.movers and self.moved:
+            self.tracers.emit("clock_moved")
+        self.moved = False
         if self.effects:
             effects, self.effects = self.effects, []
             self.perform(effects)
@@ -327,7 +328,7 @@ class Engine(Kernel):
 
     def add_wait(self, wait: Wait) -> None:
         """Subscribe. On a disposed machine the wait fails at once."""
-        if self.disposed:
+        if not self.waitable and not self._make_waitable():
             wait.error, wait.done = MachineDisposed(self.machine_id), True
             return
         waits = self.waits
@@ -335,6 +336,12 @@ class Engine(Kernel):
         self.watch |= waits.mask
         if wait.query is not None:
             self.refresh()
+
+    def _make_waitable(self) -> bool:
+        """Before the first wait. False if the machine is gone."""
+        if not self.disposed:
+            self.waits, self.waitable = Waits(self.schema), True
+        return self.waitable
 
     def discard_wait(self, wait: Wait) -> None:
         """Unsubscribe."""
@@ -368,6 +375,7 @@ class Engine(Kernel):
             return
         self.disposed = True
         self.queue.limit = 0
+        self.waitable = False
         for mutation in self.queue.clear():
             self.wake(mutation.finish(CANCELED))
         self._expire(self.scopes.mask)

@@ -24,11 +24,12 @@ class Event(Generic[A]):
         machine: the machine it runs in.
         transition: the running transition, see ``Transition``.
         args: keyword arguments of the mutation, shared by all handlers of the transition.
+        state: definition of the handler's state; None for ``any_*``.
         source: the transition, possibly in another machine, that caused this one; or None.
         check: this is a dry run; nothing will be applied.
     """
 
-    __slots__ = ("_state", "args", "machine", "name", "transition")
+    __slots__ = ("args", "machine", "name", "state", "transition")
 
     def __init__(
         self, name: str, machine: Any, transition: Any, args: Mapping[str, Any], state: State | None
@@ -37,7 +38,7 @@ class Event(Generic[A]):
         self.machine = machine
         self.transition = transition
         self.args = args
-        self._state = state
+        self.state = state
 
     @property
     def data(self) -> A:
@@ -46,7 +47,7 @@ class Event(Generic[A]):
         Raises:
             ArgsError: the state declares no args, or a required one was not given.
         """
-        declared = self._state.args if self._state is not None else None
+        declared = self.state.args if self.state is not None else None
         if declared is None:
             raise ArgsError(f"the state of {self.name} declares no args; read event.args")
         return cast(A, declared.of(self.args))

@@ -18,15 +18,16 @@ from asyncmachine._core.handlers import ENTER, NEGOTIATION, NO_CALLS, PAIR, STAT
 from asyncmachine._core.mutation import ADD, CURRENT, Mutation, Source
 from asyncmachine._core.plans import Node, Plan, plan_cache
 from asyncmachine._core.relations import mask_of
-from asyncmachine._core.scopes import Scopes, Token
+from asyncmachine._core.scopes import NO_SCOPES, Scopes, Token
 from asyncmachine._core.trace import Tracers
 from asyncmachine._core.transition import Memory, Stop, Transition, Undone
-from asyncmachine._core.waits import Wait, Waits
+from asyncmachine._core.waits import Wait
 from asyncmachine.api import CANCELED, EXECUTED, Result
 from asyncmachine.schema import Schema, iter_bits
 
 __all__ = ["Kernel"]
 
+_blank: Final = object.__new__
 _set_current: Final = CURRENT.set
 _reset_current: Final = CURRENT.reset
 
@@ -118,12 +119,12 @@ class Kernel:
         self.clock = clock
         self.cache = plan_cache(schema)
         self.node: Node = self.cache.node(())
-        self.ticks = [0] * len(schema)
-        self.moves: list[Memory] = [None] * len(schema)
+        self.ticks = [0] * self.cache.size
+        self.moves: list[Memory] = [None] * self.cache.size
         self.vetoes: dict[int, tuple[Stop, int]] = {}
         self.handlers = Handlers(schema)
-        self.waits = Waits(schema)
-        self.scopes = Scopes()
+        self.waits = self.cache.no_waits  # until somebody waits
+        self.scopes = NO_SCOPES  # until somebody asks for one
         self.tracers = Tracers(owner, log)
         self.effects: list[Effect] = []
         self.followups: list[Mutation] = []
@@ -139,15 +140,20 @@ class Kernel:
 
     def run(self, mutation: Mutation, plan: Plan, queue_len: int = 0) -> Result:
         """Execute one mutation whose plan is *plan*."""
+        calls = self.handlers.known.get(plan) or self.handlers.calls(plan)
+        if calls is not NO_CALLS or self.tracers.recording:
+            return self.execute(mutation, plan, calls, queue_len)
+        self.number += 1  # nobody would see a record of it
+        if not plan.accepted:
+            return CANCELED
+        if not mutation.check:
+            self._move(plan, mutation.args, mutation.source)
+        return EXECUTED
+
+    def execute(self, mutation: Mutation, plan: Plan, calls: Calls, queue_len: int = 0) -> Result:
+        """Like :meth:`run`, when it is known that somebody looks: *calls* are its handlers."""
         self.number = number = self.number + 1
         recording = self.tracers.recording
-        calls = self.handlers.known.get(plan) or self.handlers.calls(plan)
-        if calls is NO_CALLS and not recording:  # nobody would see a record of it
-            if not plan.accepted:
-                return CANCELED
-            if not mutation.check:
-                self._move(plan, mutation.args, mutation.source)
-            return EXECUTED
         tx = Transition(number, self.machine_id, self.schema, mutation, plan)
         outer, self.current = self.current, tx
         token = _set_current(tx)
@@ -255,12 +261,11 @@ class Kernel:
         for i, step in plan.ticks:
             ticks[i] += step
             moves[i] = move
+            self.moved = True
         self.node = plan.node
         touched = plan.touched
-        if touched:
-            self.moved = True
-            if touched & self.scopes.mask:
-                self._expire(touched)
+        if touched & self.scopes.mask:
+            self._expire(touched)
         if self.tracers.recording:
             tx.time_after = tuple(ticks)
             self.tracers.emit("transition_finals", tx)
@@ -275,7 +280,8 @@ class Kernel:
                 answer = _LATER if bound.is_async else self._call(tx, bound)
                 if answer is not None and not self._finish(tx, bound, answer):
                     break
-        if touched & self.waits.mask or self.waits.queries:
+        waits = self.waits
+        if touched & waits.mask or waits.queries:
             moved = plan.moved if touched == plan.touched else tuple(iter_bits(touched))
             self._fire(plan, moved, tx.mutation.args if tx.accepted else None)
         return tx.accepted
@@ -364,6 +370,8 @@ class Kernel:
             token.expired = True
             return token
         self.watch |= 1 << state
+        if self.scopes is NO_SCOPES:
+            self.scopes = Scopes()
         return self.scopes.token(state, self.ticks[state])
 
     def _expire(self, states: int) -> None:
@@ -377,7 +385,9 @@ class Kernel:
 
     def _call(self, tx: Transition, bound: Bound) -> object:
         """Call a handler. An exception stops the transition and becomes a mutation of Exception."""
-        event: Event[Any] = Event(bound.name, self.owner, tx, tx.mutation.args, bound.spec)
+        event: Event[Any] = _blank(Event)  # without ``__init__``, which would double what it costs
+        event.name, event.machine, event.transition = bound.name, self.owner, tx
+        event.args, event.state = tx.mutation.args, bound.spec
         traced = self.tracers.recording
         if traced:
             self.tracers.emit("handler_start", tx, bound.name)

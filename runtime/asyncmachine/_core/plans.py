@@ -15,6 +15,7 @@ from typing import cast
 
 from asyncmachine._core.mutation import ADD, HEALTH_STATES, KIND_NAMES, REMOVE, Kind
 from asyncmachine._core.relations import Resolver, Target, mask_of
+from asyncmachine._core.waits import Waits
 from asyncmachine.errors import UnknownState
 from asyncmachine.schema import EXCEPTION, Schema, iter_bits, snake_case
 
@@ -110,6 +111,8 @@ class PlanCache:
     Attributes:
         flushes: how often the cache was full and emptied.
         indexes: what :meth:`called` has answered.
+        size: number of states.
+        no_waits: those of machines for which nobody has ever waited. Never changed.
         every: a bit above those of the states, which every plan involves: who looks at all plans looks at it.
     """
 
@@ -124,7 +127,9 @@ class PlanCache:
         self.indexes: dict[tuple[object, ...], tuple[int, ...]] = {}
         self._health = mask_of(i for n, i in schema.index.items() if n in HEALTH_STATES)
         self.exception = schema.index[EXCEPTION]
-        self.every = 1 << len(schema)
+        self.size = len(schema)
+        self.every = 1 << self.size
+        self.no_waits = Waits(schema)
 
     @cached_property
     def snakes(self) -> dict[str, int]:

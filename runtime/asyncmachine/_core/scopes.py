@@ -5,11 +5,11 @@ Tasks and scopes hang on tokens, so they die with their state.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from asyncmachine.schema import iter_bits
 
-__all__ = ["Cancelable", "Scopes", "Token"]
+__all__ = ["NO_SCOPES", "Cancelable", "Scopes", "Token"]
 
 
 class Cancelable(Protocol):
@@ -53,13 +53,11 @@ class Scopes:
     __slots__ = ("_live", "mask")
 
     def __init__(self) -> None:
-        self._live: dict[int, Token] | None = None  # made with the first token: most machines need none
+        self._live: dict[int, Token] = {}
         self.mask = 0
 
     def token(self, state: int, tick: int) -> Token:
         """The token of *state* at its current *tick*; shared until it expires."""
-        if self._live is None:
-            self._live = {}
         token = self._live.get(state)
         if token is None:
             token = self._live[state] = Token(state, tick)
@@ -69,8 +67,6 @@ class Scopes:
     def expire(self, states: int) -> list[Token]:
         """Expire the tokens of these states (a mask). Returns those that had something attached."""
         expired: list[Token] = []
-        if self._live is None:
-            return expired
         for state in iter_bits(states & self.mask):
             token = self._live.pop(state)
             token.expired = True
@@ -82,3 +78,7 @@ class Scopes:
     def expire_all(self) -> list[Token]:
         """Expire every token."""
         return self.expire(self.mask)
+
+
+NO_SCOPES: Final = Scopes()
+"""Of a machine of which nobody has asked for a token. Never changed."""

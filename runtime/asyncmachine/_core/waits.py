@@ -166,23 +166,25 @@ class Waits:
             waits = self._by_state.get(state)
             if waits is None:
                 continue
-            tick, first = ticks[state], len(fired)
+            tick, kept = ticks[state], False
             for wait in waits:
                 kind = wait.kind
                 if kind == TICK:
                     if tick < wait.tick:
+                        kept = True
                         continue
                 elif (tick & 1 != kind or len(wait.states) > 1) and self._stays(wait, ticks, pulsed):
+                    kept = True
                     continue
                 if time is None:
                     time = TimeIndex(self._schema, tuple(ticks))
                 wait.time = time
                 wait.done = True
                 fired.append(wait)
-            if len(fired) - first == len(waits):  # nearly always
-                self._forget(state)
-            else:
+            if kept:
                 self._keep(state, waits, ticks)
+            else:  # nearly always
+                self._forget(state)
         if self.queries:
             fired += self._ask(ticks, time)
         return fired
