@@ -49,7 +49,9 @@ def kind(node: Node) -> str:
         return "a mapping"
     if isinstance(node, ListNode):
         return "a list"
-    return "nothing" if is_nothing(node) else f"{node.value[:60]!r}"
+    if is_nothing(node):
+        return "nothing"
+    return f"{node.value[:60]!r}" if node.plain else f"the text {node.value[:60]!r}"
 
 
 def _is_other(node: ScalarNode) -> bool:

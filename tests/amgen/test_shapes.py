@@ -57,6 +57,7 @@ def test_nothing(text: str) -> None:
 
 def test_what_stands_there_is_told() -> None:
     assert kind(plain("x" * 99)) == f"'{'x' * 60}'"
+    assert kind(ScalarNode("true", False, SPAN)) == "the text 'true'"
     assert kind(MapNode((), SPAN)) == "a mapping"
     assert kind(ListNode((), SPAN)) == "a list"
 
