@@ -9,9 +9,9 @@ up and take payloads; faults. All the time:
 * a payload arrives once at most, unchanged, and after what the source did before it;
 * a mirror that hears nothing says soon that it is not connected.
 
-When all faults are healed and the source is at rest: every mirror equals the source, no request is pending, a
-new client is served, and the server remembers nobody once they have left. Used as
-``python -m asyncmachine.testing.sim asyncmachine.testing.sim.mirrors:scenario --seed 7``.
+When all faults are healed and the source is at rest: every mirror equals the source, and sees soon when it
+moves again, no request is pending, a new client is served, and the server remembers nobody once they have
+left. Used as ``python -m asyncmachine.testing.sim asyncmachine.testing.sim.mirrors:scenario --seed 7``.
 """
 
 from __future__ import annotations
@@ -312,6 +312,7 @@ class Mirrors:
         await self._well("all mirrors equal the source", self._equal)
         await world.sleep(max(plan.config.call_timeout, plan.config.payload_timeout) + 0.5)
         self._check_calls()
+        await self._check_pushes()
         world.host("fresh").start(self._use)
         await self._well("a new client is served", lambda: "fresh" in self.clients and self._equal())
         self._leave.set()
@@ -394,6 +395,15 @@ class Mirrors:
             for name, one in self.clients.items()
         }
         return f"the source is {self.ledger.visible(self.source.machine.time())}, the mirrors are {shown}"
+
+    async def _check_pushes(self) -> None:
+        """What moves is seen by all, within the interval and the time that it takes to get there."""
+        soon = self.plan.config.interval + 20 * self.plan.latency
+        for change in (self.source.machine.add, self.source.machine.remove) * 3:
+            change("Locked")
+            await anyio.sleep(soon)
+            if not self._equal():
+                raise Violation(f"not so within {soon:.3f} s: mirrors show what has moved; {self._state()}")
 
     def _check_calls(self) -> None:
         frozen = {fault.here for fault in self.plan.faults if fault.kind == "freeze"}

@@ -277,10 +277,9 @@ QUICK = (
     pending_after_loss,
     answer_before_effect,
     short_diff,
-    across_lives,
     sees_hidden,
     lost_rest,
-    parcel_before_clock,
+    never_told_again,
 )
 """Found within a few seeds. The others are planted in the long run only."""
 
