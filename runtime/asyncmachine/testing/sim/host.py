@@ -123,6 +123,7 @@ class Host:
 
     async def _live(self, main: Main, process: Process) -> None:
         with process._scope:
+            await process.proceed()  # it may have been killed before it began
             await main(process)
         if process.alive:
             self._end(process, silently=False, how="exit")

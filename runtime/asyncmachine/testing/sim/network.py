@@ -192,6 +192,8 @@ class Network:
         """
         key = process.host, port
         other = self._ports.get(key)
+        if not process.alive:
+            return Listener(process, port)  # which nobody ever reaches
         if other is not None and not other.closed:
             raise OSError(errno.EADDRINUSE, f"port {port} of {process.host.name} is in use")
         listener = self._ports[key] = Listener(process, port)

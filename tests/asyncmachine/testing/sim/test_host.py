@@ -50,6 +50,34 @@ def test_lives_of_a_program(backend: str) -> None:
 
 
 @BACKENDS
+def test_who_is_killed_at_once_has_done_nothing(backend: str) -> None:
+    began: list[int] = []
+
+    async def main(process: Process) -> None:
+        began.append(process.life)
+        try:
+            process.listen(1)
+            await anyio.sleep_forever()
+        finally:
+            process.listen(1)  # of a dead process: it takes no port
+
+    async def scenario(world: World) -> None:
+        host = world.host("a")
+        for _ in range(3):
+            host.start(main)
+            host.kill()
+        host.start()
+        await world.sleep(1)
+        host.kill()
+        await world.sleep(1)
+        host.start()
+        await world.sleep(1)
+
+    simulate(scenario, seed=1, backend=backend)
+    assert began == [4, 5]
+
+
+@BACKENDS
 def test_a_program_may_end_by_itself(backend: str) -> None:
     async def main(process: Process) -> None:
         listener = process.listen(1)
