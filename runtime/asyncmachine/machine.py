@@ -62,7 +62,7 @@ class _Numbers:
 _numbers = _Numbers()
 
 
-async def settle(mutation: Mutation) -> None:
+async def _settle(mutation: Mutation) -> None:
     """Wait until this mutation was processed."""
     wait = Pending(ACTIVE, (), mutation.engine)
     mutation.waiters = [*(mutation.waiters or []), wait]
@@ -107,7 +107,7 @@ class Machine(LocalView):
         )
         LocalView.__init__(self, engine)  # super() takes longer than all that this does
         engine.perform = self._perform
-        engine.settle = settle
+        engine.settle = _settle
         if queue_limit is not None:
             engine.queue.limit = queue_limit
         if slow is not None:

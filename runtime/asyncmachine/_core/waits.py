@@ -100,17 +100,19 @@ class Waits:
     def add(self, wait: Wait, ticks: Sequence[int]) -> None:
         """Register; fires at once when its condition already holds (never for args and queries)."""
         kind = wait.kind
-        if kind == QUERY:
-            if self.queries is _NONE:
-                self.queries = {}
-            self.queries[wait] = None
-            return
         if kind == TICK:
             state = wait.states[0]
             if ticks[state] >= wait.tick:
                 state = -1
+        elif kind == QUERY:
+            if self.queries is _NONE:
+                self.queries = {}
+            self.queries[wait] = None
+            return
         else:
             state = wait.pending(ticks)
+            if kind == ARGS:
+                self.args_mask |= 1 << state
         if state < 0:
             wait.time = TimeIndex(self._schema, tuple(ticks))
             wait.done = True
@@ -122,8 +124,6 @@ class Waits:
         else:
             by_state[state] = {wait: None}
             self.mask |= 1 << state
-        if kind == ARGS:
-            self.args_mask |= 1 << state
 
     def discard(self, wait: Wait) -> None:
         """Unsubscribe; harmless when it has fired."""
