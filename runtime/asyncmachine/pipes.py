@@ -125,9 +125,9 @@ class Pipe(ABC):
     Can be used as a context manager, which closes it.
 
     Attributes:
-        lost: mutations that could not be sent to the target of a mirror, for want of a session. The
-            present states are sent as soon as something can be sent and either side changes; arguments, and
-            calls in between, stay lost.
+        lost: mutations that could not be sent to the target of a mirror, for want of a session. Others may
+            have been lost with a session. So the present states are sent with the next one, where the
+            target differs; arguments, and calls in between, stay lost.
         closed: nothing is sent any more.
     """
 
@@ -144,6 +144,8 @@ class Pipe(ABC):
         self._watched = tuple(watched)
         self._seen = source.time()
         self._behind = False  # something was lost: the target may not be what it should be
+        self._told = False  # it has begun to follow
+        self._sessions = getattr(target, "sessions", 0)
         self._wanted: dict[str, bool] = {}  # what a mirror was told last
         self._tracers = _AtSource(self), (_AtTarget(self) if self._local else _AtMirror(self))
         source.trace(self._tracers[0])
@@ -170,7 +172,7 @@ class Pipe(ABC):
 
     def sync(self) -> int:
         """Make the target follow what is active in the source now; the number of mutations that it took."""
-        self._behind = False
+        self._behind, self._told = False, True
         return 0 if self.closed else self._level(frozenset())
 
     # -- for the tracers -----------------------------------------------------------------------
@@ -194,7 +196,14 @@ class Pipe(ABC):
 
     def _catch_up(self, but: frozenset[int] = frozenset()) -> None:
         """After a loss, send what is active now, except for these states."""
-        if self._behind and getattr(self.target, "connected", True):
+        if not getattr(self.target, "connected", True):
+            return
+        sessions = getattr(self.target, "sessions", 0)
+        if sessions != self._sessions:  # what was sent last may be lost, or the target was started anew
+            self._sessions = sessions
+            self._behind = self._behind or self._told
+            self._wanted.clear()
+        if self._behind:
             self._behind = False
             self._level(but)
 
@@ -253,6 +262,7 @@ class Pipe(ABC):
             self._behind = True
             _log.warning("%r: %s was not sent: %s", self, ", ".join(states), error)
             return False
+        self._told = True
         self._wanted.update(dict.fromkeys(states, kind == ADD))
         return True
 

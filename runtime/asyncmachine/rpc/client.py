@@ -242,9 +242,9 @@ class Client:
 
     def _on_open(self) -> None:
         self.error = None
-        self.machine.connected, self.machine.stale = True, False
         self.states.remove(S.Exception)
         self.states.add(S.HandshakeDone)
+        self.machine.opened()
         self._notify()
 
     def _judge(self, closed: Closed) -> None:

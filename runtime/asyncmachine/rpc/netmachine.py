@@ -151,6 +151,7 @@ class NetMachine(View):
 
     Attributes:
         connected: a session is open.
+        sessions: how many there were, with this one.
         stale: there was a session, and there is none now.
         epoch: random name of the source's life, ``ver``: version of its clock; 0 before the first.
         source_id: id of the remote machine; "" before the first session.
@@ -161,6 +162,7 @@ class NetMachine(View):
         hub = MirrorHub(schema, machine_id)
         super().__init__(hub)
         self.connected = False
+        self.sessions = 0
         self.stale = False
         self.epoch = 0
         self.ver = 0
@@ -306,6 +308,12 @@ class NetMachine(View):
             (i, old, new) for i, (old, new) in enumerate(zip(before, ticks, strict=True)) if old != new
         ]
         self.move(changes, conn.mirror.ver)
+
+    def opened(self) -> None:
+        """A session is open: mutations can be sent, and tracers may do so at once."""
+        self.connected, self.stale = True, False
+        self.sessions += 1
+        self._tracers.emit("queue_end")
 
     def close(self) -> None:
         """The client has stopped: the mirror is disposed of."""

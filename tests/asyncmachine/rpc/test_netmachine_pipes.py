@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import pytest
 
 from asyncmachine.errors import NotConnected
 from asyncmachine.machine import Machine
 from asyncmachine.pipes import bind_any, bind_many, bind_state, sync
+from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
-from asyncmachine.rpc.protocol.messages import Op
+from asyncmachine.rpc.protocol.messages import Code, Op
 from asyncmachine.rpc.replies import Reply
 from asyncmachine.schema import Schema, State
 
@@ -146,6 +148,44 @@ async def test_what_could_not_be_sent_is_made_up_for(caplog: pytest.LogCaptureFi
     near.add("M")  # the next change of this side does it too, and comes after
     assert line.take() == [("REMOVE", ["A"]), ("ADD", ["M"])]
     assert pipe.lost == 2
+
+
+async def test_what_was_lost_with_a_session_is_made_up_for_in_the_next() -> None:
+    line, near = Line(), Machine(PLAIN)
+    pipe = bind_many(near, line.mirror, ["A", "M"])
+    line.mirror.opened()
+    assert line.take() == [], "it begins with the next change"
+    near.add("A")
+    assert line.take() == [("ADD", ["A"])]
+    line.mirror.connected = False  # and the request is lost, or not
+    line.mirror.opened()
+    assert line.take() == [("ADD", ["A"])]
+    line.push(A=1)
+    line.mirror.opened()
+    assert line.take() == [], "the target is what it should be"
+    line.push(A=0)  # it was started anew
+    line.mirror.opened()
+    assert line.take() == [("ADD", ["A"])]
+    assert pipe.lost == 0
+    line.push(A=1, M=1)  # by somebody else
+    line.mirror.opened()
+    assert line.take() == [("REMOVE", ["M"])]
+
+
+async def test_a_pipe_goes_on_with_the_next_session(session: Any) -> None:
+    near = Machine(NEAR)
+    config = RpcConfig(interval=0.0, retry_base=0.001, retry_cap=0.002)
+    async with session(config=config) as pair:
+        bind_state(near, pair.mirror, "Go", "Start")
+        near.add("Go")
+        await pair.mirror.when("Start")
+        wire = pair.server.sessions[0]
+        wire.close(Code.INTERNAL, "cut")  # before it reads any more
+        near.remove("Go")
+        assert pair.source.is_active("Start")
+        with anyio.fail_after(5):
+            await pair.mirror.when_not("Start")
+        assert pair.mirror.sessions == 2
 
 
 async def test_a_flat_pipe_waits_for_what_it_sent_last() -> None:
