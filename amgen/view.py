@@ -146,7 +146,7 @@ def build(model: SchemaModel, schema: Schema) -> ModuleView:
             for line in _call(f"{names.literal(g)}: ", members, 8, ",")
         ),
         roles="\n".join(_call("roles=", schema.roles, 4, ",")),
-        invariants=tuple(line for i in schema.invariants for line in _invariant(i)),
+        invariants=tuple(_invariants(schema.invariants)),
         types=types,
         stdlib=tuple(_stdlib(model, typed)),
         args=args,
@@ -214,6 +214,14 @@ def _group(group: GroupModel) -> list[str]:
     """The constant of a group, and what it is for."""
     lines = _call(f"{group.name}: Final = ", [m.text for m in group.members], 4, "")
     return [*lines, f'    """{names.docstring(group.doc, 4)}"""'] if group.doc else lines
+
+
+def _invariants(invariants: Sequence[Invariant]) -> list[str]:
+    """The argument ``invariants=``; nothing when there are none."""
+    lines = [line for i in invariants for line in _invariant(i)]
+    if len(lines) == 1 and len(one := f"    invariants=({lines[0].strip()}),") <= WIDTH:
+        return [one]
+    return ["    invariants=(", *lines, "    ),"] if lines else []
 
 
 def _invariant(invariant: Invariant) -> list[str]:

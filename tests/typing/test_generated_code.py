@@ -89,18 +89,33 @@ def test_types_of_ones_own() -> None:
 
 @pytest.mark.timeout(180)
 def test_golden_modules_are_clean(tmp_path: Path) -> None:
-    """Modules made from unusual schemas pass what the committed ones pass."""
-    assert run(sys.executable, "-m", "ruff", "format", "--check", *CASES).endswith("already formatted\n")
-    rules = "E,F,W,I,UP,B,Q,RUF,SIM,ISC"
-    assert run(sys.executable, "-m", "ruff", "check", "--select", rules, *CASES) == "All checks passed!\n"
-    for path in CASES:  # one run for all: a package per case, since modules of two may have one name
+    """Modules made from unusual schemas pass what the committed ones pass, and mypy in one run for all."""
+    for path in CASES:  # a package per case, since modules of two may have one name
         package = tmp_path / f"case_{path.parents[1].name}"
         package.mkdir(exist_ok=True)
         (package / "__init__.py").touch()
         (package / path.name).write_text(path.read_text("utf-8"), "utf-8")
+    ruff = (sys.executable, "-m", "ruff", "check", "--isolated", "--target-version", "py311")
+    assert run(*ruff, tmp_path) == "All checks passed!\n"  # its own rules, at its own line length
+    rules = "E,F,W,I,UP,B,Q,RUF,SIM,ISC"
+    assert run(*ruff, "--line-length", "110", "--select", rules, tmp_path) == "All checks passed!\n"
     assert (
         run(sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *sorted(tmp_path.iterdir())) == ""
     )
+
+
+def test_modules_are_formatted_and_stay_as_they_are_at_any_line_length(tmp_path: Path) -> None:
+    """``# fmt: off`` is there for projects with other settings, not for want of a format."""
+    formatter = (sys.executable, "-m", "ruff", "format", "--isolated", "--check", "--line-length")
+    assert run(*formatter, "60", *CASES).endswith("already formatted\n")
+    for path in CASES:
+        head, off, body = path.read_text("utf-8").partition("# fmt: off\n")
+        assert off
+        body = re.sub(
+            r"^_MASKS: .*?^\)\n", r"# fmt: off\n\g<0># fmt: on\n", body, flags=re.MULTILINE | re.DOTALL
+        )
+        (tmp_path / f"{path.parents[1].name}_{path.name}").write_text(head + body, "utf-8")
+    assert run(*formatter, "110", tmp_path).endswith("already formatted\n")
 
 
 @pytest.mark.timeout(180)
