@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import gt
+from typing import Protocol
 
 import anyio
 
@@ -18,7 +19,7 @@ from asyncmachine.schema import Schema
 from asyncmachine.testing.sim.host import Process
 from asyncmachine.testing.sim.trace import Trace
 
-__all__ = ["Asker", "Call", "Ledger", "Parcel", "Violation"]
+__all__ = ["Asker", "Call", "Habits", "Ledger", "Parcel", "Violation", "is_own"]
 
 Ticks = tuple[int, ...]
 
@@ -79,6 +80,7 @@ class Ledger:
         self._trace = trace
         self._readable = schema.allowed(role, "read")
         self._history: dict[int, list[Ticks]] = {}  # epoch -> visible clocks
+        self._last_run: dict[Process, int] = {}
         self._by_token: dict[int, Call] = {}
         self._parcels: dict[str, Parcel] = {}
 
@@ -116,6 +118,10 @@ class Ledger:
         call = self._by_token[token]
         call.runs.append((epoch, tick))
         self._trace.note("run", f"{token}")
+        last = self._last_run.get(call.process, 0)
+        if token < last:
+            self.broken(f"executed after request {last}, which was made later: {call}")
+        self._last_run[call.process] = max(last, token)
         if len(call.runs) > 1:
             self.broken(f"executed again: {call}")
 
@@ -219,17 +225,37 @@ class Ledger:
                 self.broken(f"nobody knows what became of payload {parcel.name}")
 
 
+class Habits(Protocol):
+    """What an asker needs to know of a plan; see there."""
+
+    @property
+    def pause(self) -> float:
+        """Mean of the seconds between two requests."""
+        ...
+
+    @property
+    def piped(self) -> bool:
+        """Sets are not asked for."""
+        ...
+
+
+def is_own(state: str) -> bool:
+    """Whether a state of the source follows the machine of one client."""
+    return state.startswith("Own")
+
+
 class Asker:
     """One task of a client that makes requests."""
 
     def __init__(
-        self, process: Process, client: Client, ledger: Ledger, chance: random.Random, pause: float
+        self, process: Process, client: Client, ledger: Ledger, chance: random.Random, plan: Habits
     ) -> None:
         self._process = process
         self._client = client
         self._ledger = ledger
         self._chance = chance
-        self._pause = pause
+        self._pause = plan.pause
+        self._sets = not plan.piped
         self._call: Call | None = None  # the last one
 
     async def run(self, quiet: anyio.Event) -> None:
@@ -269,7 +295,8 @@ class Asker:
 
     async def _ask(self, mirror: NetMachine) -> None:
         chance = self._chance
-        plain = [n for n in mirror.schema.names if n not in ("Work", "Exception", "Locked")]
+        apart = ("Work", "Exception", "Locked")
+        plain = [n for n in mirror.schema.names if n not in apart and not is_own(n)]
         working = chance.random() < 0.6
         call = self._call = self._ledger.ask(self._process, working)
         names = chance.sample(plain, chance.randint(0 if working else 1, 2))
@@ -280,7 +307,7 @@ class Asker:
                     mirror.add_nowait("Work", *names, **args)
                     self._ledger.end(call, "not awaited", mirror)
                     return
-                change = chance.choice((mirror.add, mirror.add, mirror.set))
+                change = chance.choice((mirror.add, mirror.add, mirror.set if self._sets else mirror.add))
                 reply: Awaitable[Result] = change("Work", *names, **args)
             else:
                 reply = self._plain(mirror)(*names if chance.random() < 0.9 else ("Locked",))

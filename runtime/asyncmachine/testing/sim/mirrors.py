@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -27,6 +28,7 @@ from anyio.abc import TaskGroup
 from asyncmachine.api import Tracer
 from asyncmachine.errors import DeliveryError, NotConnected, Refused
 from asyncmachine.machine import Machine
+from asyncmachine.pipes import bind_state
 from asyncmachine.rpc.acl import Acl
 from asyncmachine.rpc.client import Client, Payload
 from asyncmachine.rpc.config import Limits, RpcConfig
@@ -35,7 +37,7 @@ from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Args, Schema, State, decode_int
 from asyncmachine.testing.sim.faults import Fault, Nemesis, draw_faults
 from asyncmachine.testing.sim.host import Process
-from asyncmachine.testing.sim.ledger import Asker, Ledger, Violation
+from asyncmachine.testing.sim.ledger import Asker, Ledger, Violation, is_own
 from asyncmachine.testing.sim.peek import RpcTap
 from asyncmachine.testing.sim.world import World
 
@@ -43,7 +45,11 @@ __all__ = ["Mirrors", "Plan", "draw_plan", "scenario"]
 
 ROLE = "client"
 PORT = 1
+MOST_CLIENTS = 4
 ALL: Final = ("add", "remove", "read")
+
+
+PANEL = Schema("Panel", {"On": State()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +65,9 @@ class Plan:
     """One run.
 
     Attributes:
-        schema: of the source: Work, Hidden, Locked, and others that clients may do all with.
+        schema: of the source: Work, Hidden, Locked, and others that clients may do all with; those whose name
+            begins with Own belong to one client each, and follow a machine of it by a pipe.
+        piped: there are such pipes. Then clients do not ask for sets, which would end the states of others.
         seconds: how long faults happen.
         latency: mean of the seconds that a packet takes when nothing is broken.
         user_timeout: of the network.
@@ -67,6 +75,7 @@ class Plan:
     """
 
     schema: Schema
+    piped: bool
     clients: int
     seconds: float
     pause: float
@@ -97,6 +106,8 @@ def _draw_schema(chance: random.Random) -> Schema:
             remove=tuple(n for n in names if n != name and n not in require and chance.random() < 0.2),
             rpc={ROLE: ALL},
         )
+    for number in range(1, MOST_CLIENTS + 1):
+        states[f"Own{number}"] = State(rpc={ROLE: ALL})
     states["Work"] = State(multi=True, args=_Token, rpc={ROLE: ALL})
     states["Hidden"] = State(rpc={ROLE: ("add", "remove")})
     states["Locked"] = State(rpc={ROLE: ("read",)})
@@ -107,7 +118,7 @@ def _draw_schema(chance: random.Random) -> Schema:
 
 def draw_plan(chance: random.Random) -> Plan:
     """One to four clients, 5 to 20 seconds, up to 10 faults; limits as they are, or tight."""
-    clients, seconds = chance.randint(1, 4), chance.uniform(5, 20)
+    clients, seconds = chance.randint(1, MOST_CLIENTS), chance.uniform(5, 20)
     tight = Limits(
         payload=120_000, output_soft=20_000, output_hard=200_000, in_flight=4, unacked=3, stall_seconds=3.0
     )
@@ -125,6 +136,7 @@ def draw_plan(chance: random.Random) -> Plan:
     hosts = ["server", *(f"client{n}" for n in range(1, clients + 1))]
     return Plan(
         schema=_draw_schema(chance),
+        piped=chance.random() < 0.5,
         clients=clients,
         seconds=seconds,
         pause=chance.choice((0.1, 0.2, 0.6)),
@@ -208,7 +220,8 @@ class _Source:
                 busy.cancel_scope.cancel()
 
     async def _move(self) -> None:
-        chance, names = self.chance, [n for n in self.plan.schema.names if n not in ("Work", "Exception")]
+        chance = self.chance
+        names = [n for n in self.plan.schema.names if n not in ("Work", "Exception") and not is_own(n)]
         while True:
             await anyio.sleep(chance.expovariate(1 / self.plan.pause))
             for _ in range(chance.choice((1, 1, 3, 20))):
@@ -266,6 +279,7 @@ class Mirrors:
     Attributes:
         sources: of each life of the server.
         clients: of the present lives, by the name of their host.
+        panels: machines of clients, by the state of the source that follows.
     """
 
     def __init__(self, world: World, plan: Plan) -> None:
@@ -275,6 +289,7 @@ class Mirrors:
         self.ledger = Ledger(plan.schema, ROLE, world.trace)
         self.sources: list[_Source] = []
         self.clients: dict[str, Client] = {}
+        self.panels: dict[str, Machine] = {}
         self._quiet = anyio.Event()
         self._leave = anyio.Event()
 
@@ -310,6 +325,7 @@ class Mirrors:
         self._quiet.set()
         world.trace.note("quiet")
         await self._well("all mirrors equal the source", self._equal)
+        await self._well("the source follows all pipes", self._followed)
         await world.sleep(max(plan.config.call_timeout, plan.config.payload_timeout) + 0.5)
         self._check_calls()
         await self._check_pushes()
@@ -347,14 +363,30 @@ class Mirrors:
             tasks.start_soon(self._keep, client)
             tasks.start_soon(self._listen, client.machine)
             for _ in range(chance.choice((0, 1, 2, 2))):
-                asker = Asker(process, client, self.ledger, chance, self.plan.pause)
+                asker = Asker(process, client, self.ledger, chance, self.plan)
                 tasks.start_soon(asker.run, self._quiet)
+            if self.plan.piped and process.host.name != "fresh":
+                tasks.start_soon(self._pipe, process.host.name, client, chance)
             with anyio.move_on_after(chance.uniform(1, 40)) as patience:
                 await self._quiet.wait()
             if not patience.cancelled_caught:
                 await self._leave.wait()
             self.world.trace.note("stop", str(process))
             client.stop()
+
+    async def _pipe(self, name: str, client: Client, chance: random.Random) -> None:
+        """A machine here that moves, and a state of the source that follows it."""
+        panel = Machine(PANEL, id=f"panel-{name}")
+        own = name.replace("client", "Own")
+        with suppress(NotConnected):
+            await client.ready()
+        if client.machine.disposed:
+            return
+        self.panels[own] = panel
+        bind_state(panel, client.machine, "On", own).sync()
+        while not self._quiet.is_set():
+            (panel.add if panel.is_inactive("On") else panel.remove)("On")
+            await anyio.sleep(chance.expovariate(1 / self.plan.pause))
 
     async def _keep(self, client: Client) -> None:
         await client.run()
@@ -385,6 +417,10 @@ class Mirrors:
             await anyio.sleep(0.05)
         self.world.trace.note("well", what)
 
+    def _followed(self) -> bool:
+        source = self.source.machine
+        return all(source.is_active(own) == panel.is_active("On") for own, panel in self.panels.items())
+
     def _equal(self) -> bool:
         wanted = self.ledger.visible(self.source.machine.time())
         return all(one.machine.connected and one.machine.time() == wanted for one in self.clients.values())
@@ -412,7 +448,7 @@ class Mirrors:
         self.ledger.check_payloads(config.payload_timeout + 0.4, epoch)
         for connection in self.world.network.connections:
             left = self.tap.unanswered(connection)
-            if not connection.over and left:
+            if left and not any(end.gone for end in connection.ends):
                 raise Violation(f"connection #{connection.number}: requests {left} were never answered")
 
     def _check_end(self) -> None:
