@@ -49,6 +49,8 @@ _NODES: frozenset[type[ast.AST]] = frozenset(
         *(ast.UnaryOp, ast.USub, ast.Attribute),
     )
 )
+# Of these nothing needs to be looked at: allowed, and without nodes inside but of these kinds.
+_LEAVES = frozenset({ast.Load, ast.Store, ast.Constant, ast.Name, ast.BitOr, ast.USub, str, int, type(None)})
 
 
 class InternalError(AmgenError):
@@ -123,7 +125,5 @@ def _verify(text: str, path: str) -> None:
             raise InternalError(f"AM901: {path} came out with an unknown call; please report it")
         for name in kind._fields:
             value = getattr(node, name, None)
-            if type(value) is list:
-                todo += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
-                todo.append(value)
+            items = value if type(value) is list else (value,)
+            todo += [item for item in items if type(item) not in _LEAVES and isinstance(item, ast.AST)]
