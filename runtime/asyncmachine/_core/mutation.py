@@ -43,7 +43,7 @@ NO_ARGS: Final[Mapping[str, Any]] = {}
 class Mutation(Result):
     """One request in the queue; also what its caller gets, as long as it waits there.
 
-    To be both spares an object for each mutation that a handler makes. It is compared like other objects.
+    To be both spares an object for each mutation that a handler makes. Two of them are never equal.
 
     Attributes:
         called: indexes of the states asked for, in the order of the call, without duplicates.
@@ -77,8 +77,10 @@ class Mutation(Result):
         self.result: Result | None = None
         self.waiters: list[Wait] | None = None
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __eq__(self, other: object) -> bool:
+        return other is self if isinstance(other, Mutation) else Result.__eq__(self, other)
+
+    __hash__ = Result.__hash__
 
     def __await__(self) -> Generator[Any, Any, Result]:
         """The final result; without a shell, what is known of it."""
