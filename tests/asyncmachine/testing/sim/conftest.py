@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.outbox import Outbox
 from asyncmachine.rpc.protocol import connection
 from asyncmachine.rpc.protocol.messages import NOREPLY, Mutate, Result
+from asyncmachine.rpc.protocol.states import RECEIVE, Phase, Role
 from asyncmachine.rpc.server import Server
 from asyncmachine.rpc.transport import Link
 
@@ -247,6 +248,18 @@ def parcel_before_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session.Session, "send_payload", send)
 
 
+def pipe_forgets(patch: pytest.MonkeyPatch) -> None:
+    """What a pipe had sent is lost with the session, and never made up for."""
+    patch.setattr(
+        netmachine.NetMachine, "opened", lambda self: vars(self).update(connected=True, stale=False)
+    )
+
+
+def farewell_misread(patch: pytest.MonkeyPatch) -> None:
+    """A BYE that arrives together with the snapshot is taken for a mistake."""
+    patch.setitem(cast("dict[Any, Any]", RECEIVE[Role.CLIENT]), Phase.INSTALLING, {})
+
+
 PLANTED: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
@@ -270,6 +283,8 @@ PLANTED: dict[str, Plant] = {
         rest_at_the_end,
         parcel_limbo,
         parcel_before_clock,
+        pipe_forgets,
+        farewell_misread,
     )
 }
 
