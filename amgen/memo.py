@@ -32,6 +32,7 @@ def fingerprint(sources: Mapping[str, bytes], builtin: Mapping[str, bytes]) -> s
 
     Raises:
         OSError: the compiler cannot read itself.
+        PackageNotFoundError: a library was not installed as a package, so its version is not known.
     """
     versions = [sys.version, *(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)]
     parts: list[tuple[str, bytes]] = [("", repr(versions).encode())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import click
@@ -138,5 +139,5 @@ class _Known:
             cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
             sources = read(config)
             return cls(memo.place(cache, config.output), memo.fingerprint(*sources), sources)
-        except (Rejected, ConfigError, OSError, RuntimeError):
+        except (Rejected, ConfigError, OSError, RuntimeError, PackageNotFoundError):
             return None

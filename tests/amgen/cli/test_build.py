@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -127,3 +128,15 @@ def test_warnings_are_told_again(project: Path, run: Run) -> None:
     path.write_text(path.read_text("utf-8") + "  Odd: {}\n", "utf-8")
     assert "warning[AM311]" in run("compile").stderr
     assert "warning[AM311]" in run("check").stderr
+
+
+def test_without_knowing_the_versions_of_libraries_nothing_is_taken_for_fresh(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    assert run("compile").exit_code == 0
+    assert run("check").stdout == "2 files are up to date\n"
+    assert not (project / ".cache").exists()
