@@ -85,6 +85,11 @@ class Plan:
     faults: tuple[Fault, ...]
 
     @property
+    def frozen(self) -> set[str]:
+        """Hosts whose processes are stopped at times, and late then."""
+        return {fault.here for fault in self.faults if fault.kind == "freeze"}
+
+    @property
     def patience(self) -> float:
         """Seconds in which all must be well again when nothing is broken any more."""
         config, limits = self.config, self.config.limits
@@ -290,6 +295,7 @@ class Mirrors:
         self.sources: list[_Source] = []
         self.clients: dict[str, Client] = {}
         self.panels: dict[str, Machine] = {}
+        self._stopped_at: dict[Client, float] = {}
         self._quiet = anyio.Event()
         self._leave = anyio.Event()
 
@@ -360,7 +366,7 @@ class Mirrors:
         self.clients[name] = client
         _Watcher(process, client.machine, self.ledger)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep, client)
+            tasks.start_soon(self._keep, name, client)
             tasks.start_soon(self._listen, client.machine)
             for _ in range(chance.choice((0, 1, 2, 2))):
                 asker = Asker(process, client, self.ledger, chance, self.plan)
@@ -372,6 +378,7 @@ class Mirrors:
             if not patience.cancelled_caught:
                 await self._leave.wait()
             self.world.trace.note("stop", str(process))
+            self._stopped_at[client] = anyio.current_time()
             client.stop()
 
     async def _pipe(self, name: str, client: Client, chance: random.Random) -> None:
@@ -388,10 +395,13 @@ class Mirrors:
             (panel.add if panel.is_inactive("On") else panel.remove)("On")
             await anyio.sleep(chance.expovariate(1 / self.plan.pause))
 
-    async def _keep(self, client: Client) -> None:
+    async def _keep(self, name: str, client: Client) -> None:
         await client.run()
         if not client._stopping or isinstance(client.error, Refused):
             self.ledger.broken(f"{client.machine.id} has given up: {client.error!r}")
+        took = anyio.current_time() - self._stopped_at.get(client, 0.0)
+        if took > client.config.limits.close_seconds + 1.5 and name not in self.plan.frozen:
+            self.ledger.broken(f"{client.machine.id} took {took:.3f} s to stop")
 
     async def _listen(self, mirror: NetMachine) -> None:
         """A mirror that hears nothing says so, soon after the third heartbeat that is missing."""
@@ -440,11 +450,15 @@ class Mirrors:
             await anyio.sleep(soon)
             if not self._equal():
                 raise Violation(f"not so within {soon:.3f} s: mirrors show what has moved; {self._state()}")
+        with anyio.move_on_after(soon + 1) as scope:
+            for session in self.source.server.sessions:
+                await session.flushed()
+        if scope.cancelled_caught:
+            raise Violation(f"not so within {soon + 1:.3f} s: what was sent has left")
 
     def _check_calls(self) -> None:
-        frozen = {fault.here for fault in self.plan.faults if fault.kind == "freeze"}
         config, epoch = self.plan.config, self.source.server.epoch
-        self.ledger.check_calls(config.call_timeout + 0.5, frozen)
+        self.ledger.check_calls(config.call_timeout + 0.5, self.plan.frozen)
         self.ledger.check_payloads(config.payload_timeout + 0.4, epoch)
         for connection in self.world.network.connections:
             left = self.tap.unanswered(connection)
