@@ -239,6 +239,16 @@ class Tracer:
         A tracer that overrides only this hook costs next to nothing: no records are made for it.
         """
 
+    def transition_counted(self, machine: Any, plan: Any, auto: bool, accepted: bool, seconds: float) -> None:
+        """There was a transition. Without handlers it is told of just before it takes place, in 0 seconds.
+
+        *plan* has ``kind``, ``called`` and ``enters``, as numbers. Like ``clock_moved``, this and
+        ``handler_counted`` need no records, so they cost little.
+        """
+
+    def handler_counted(self, machine: Any, name: str, seconds: float) -> None:
+        """A handler ran, or raised."""
+
     def machine_dispose(self, machine: Any) -> None:
         """The machine is disposed of."""
 

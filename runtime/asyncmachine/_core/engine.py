@@ -91,6 +91,8 @@ class Engine(Kernel):
                 if calls is not NO_CALLS:
                     return self._start_now(plan, calls, args, source)
                 watched &= self.waits.mask | self.scopes.mask
+                if self.observed:
+                    self.tracers.emit("transition_counted", plan, False, plan.accepted, 0.0)
         self.queue.tick += 1
         if not plan.accepted:
             return CANCELED
@@ -321,7 +323,9 @@ class Engine(Kernel):
         self.listening = bool(
             self.tracers.recording or self.disposed or self.handlers.has_any or self.waits.queries
         )
-        self.pair = self.handlers.pair | self.cache.every if self.listening else self.handlers.pair
+        self.observed = self.tracers.recording or self.tracers.counting
+        looked_at = self.listening or self.observed
+        self.pair = self.handlers.pair | self.cache.every if looked_at else self.handlers.pair
         self.fast = not (self.listening or self.draining or self.queue.items)
 
     # -- watching ------------------------------------------------------------------------------

@@ -26,12 +26,14 @@ HEALTH_STATES: Final = frozenset({"Heartbeat", "Healthcheck"})
 class Source(NamedTuple):
     """The transition in which a mutation was made.
 
-    ``transition`` is its id, ``tick`` the queue tick of its machine at that time.
+    ``transition`` is its id, ``tick`` the queue tick of its machine at that time. ``trace`` is its context
+    in a distributed trace, if a tracer has set one; it is carried along and means nothing here.
     """
 
     machine: str
     transition: str
     tick: int
+    trace: str = ""
 
 
 CURRENT: ContextVar[Any] = ContextVar("asyncmachine_transition", default=None)

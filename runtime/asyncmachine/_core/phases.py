@@ -94,6 +94,7 @@ class Kernel:
         "moves",
         "node",
         "number",
+        "observed",
         "owner",
         "schema",
         "scopes",
@@ -137,6 +138,7 @@ class Kernel:
         self.disposed = False
         self.watch = 0  # states whose moves somebody notices; may hold too many, never too few
         self.moved = False  # some tick has, and movers were not told yet
+        self.observed = False  # tracers record or count; may be True too long
 
     def run(self, mutation: Mutation, plan: Plan, queue_len: int = 0) -> Result:
         """Execute one mutation whose plan is *plan*."""
@@ -144,6 +146,8 @@ class Kernel:
         if calls is not NO_CALLS or self.tracers.recording:
             return self.execute(mutation, plan, calls, queue_len)
         self.number += 1  # nobody would see a record of it
+        if self.observed and not mutation.check:
+            self.tracers.emit("transition_counted", plan, mutation.auto, plan.accepted, 0.0)
         if not plan.accepted:
             return CANCELED
         if not mutation.check:
@@ -154,6 +158,7 @@ class Kernel:
         """Like :meth:`run`, when it is known that somebody looks: *calls* are its handlers."""
         self.number = number = self.number + 1
         recording = self.tracers.recording
+        began = self.clock() if self.observed else 0.0
         tx = Transition(number, self.machine_id, self.schema, mutation, plan)
         outer, self.current = self.current, tx
         token = _set_current(tx)
@@ -168,13 +173,20 @@ class Kernel:
                     calls = self.handlers.calls(tx.plan)
             if tx.accepted and not mutation.check and self._apply(tx, calls) and tx.plan.may_auto:
                 self._follow_auto()
-            if self.tracers.recording:  # also one that a handler has attached just now
-                tx.time_after = tuple(self.ticks)
-                self.tracers.emit("transition_end", tx)
+            if self.observed:  # also by one that a handler has attached just now
+                self._observe_end(tx, began)
         finally:
             _reset_current(token)
             self.current = outer
         return EXECUTED if tx.accepted else CANCELED
+
+    def _observe_end(self, tx: Transition, began: float) -> None:
+        if self.tracers.recording:
+            tx.time_after = tuple(self.ticks)
+            self.tracers.emit("transition_end", tx)
+        if self.tracers.counting and not tx.mutation.check:
+            seconds = self.clock() - began if began else 0.0
+            self.tracers.emit("transition_counted", tx.plan, tx.mutation.auto, tx.accepted, seconds)
 
     def _move(self, plan: Plan, args: Mapping[str, Any], source: Source | None) -> None:
         """Apply a plan without handlers and tracers."""
@@ -388,8 +400,8 @@ class Kernel:
         event: Event[Any] = _blank(Event)  # without ``__init__``, which would double what it costs
         event.name, event.machine, event.transition = bound.name, self.owner, tx
         event.args, event.state = tx.mutation.args, bound.spec
-        traced = self.tracers.recording
-        if traced:
+        observed = self.observed
+        if observed:
             self.tracers.emit("handler_start", tx, bound.name)
         clock, call = self.clock, bound.call  # attributes that are called in place are looked up as methods
         began = clock()
@@ -399,8 +411,9 @@ class Kernel:
             answer = _FAILED
             self._fail(tx, bound, error)
         seconds = clock() - began
-        if traced:
+        if observed:
             self.tracers.emit("handler_end", tx, bound.name, seconds)
+            self.tracers.emit("handler_counted", bound.name, seconds)
         if seconds > self.slow_after:
             return self._slow(tx, bound, seconds, answer)
         return answer

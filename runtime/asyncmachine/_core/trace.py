@@ -10,7 +10,8 @@ from asyncmachine.api import Tracer
 __all__ = ["Tracers"]
 
 
-_SILENT: Final = frozenset({"machine_init", "clock_moved", "machine_dispose", "report"})
+_COUNTS: Final = frozenset({"transition_counted", "handler_counted"})
+_SILENT: Final = _COUNTS | {"machine_init", "clock_moved", "machine_dispose", "report"}
 """Hooks that need no record of a transition."""
 
 
@@ -28,10 +29,11 @@ class Tracers:
     Attributes:
         items: all of them.
         recording: whether one of them wants to see transitions, handlers or the queue.
+        counting: whether one of them wants to count transitions or handlers.
         movers: those that want to hear of the clock.
     """
 
-    __slots__ = ("_hooks", "_log", "_machine", "items", "movers", "recording")
+    __slots__ = ("_hooks", "_log", "_machine", "counting", "items", "movers", "recording")
 
     def __init__(self, machine: Any, log: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._machine = machine
@@ -40,6 +42,7 @@ class Tracers:
         self.items: tuple[Tracer, ...] = ()
         self.movers: tuple[Tracer, ...] = ()
         self.recording = False
+        self.counting = False
 
     def attach(self, tracer: Tracer) -> None:
         """Add at the end and tell it about the machine."""
@@ -61,6 +64,7 @@ class Tracers:
         }
         self.movers = self._hooks["clock_moved"]
         self.recording = any(who for name, who in self._hooks.items() if name not in _SILENT)
+        self.counting = any(self._hooks[name] for name in _COUNTS)
 
     def emit(self, hook: str, *args: object) -> None:
         """Call one hook of every tracer that has it."""

@@ -50,6 +50,7 @@ class Transition:
         time_before, time_after: ticks in index order; empty unless a tracer is attached.
         made: its ``source``, once somebody has asked for it.
         queue_len: mutations still waiting when it began.
+        trace: for tracers: what the sources that name it carry along.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Transition:
         "stopped_by",
         "time_after",
         "time_before",
+        "trace",
     )
 
     def __init__(self, number: int, machine_id: str, schema: Schema, mutation: Mutation, plan: Plan) -> None:
@@ -79,6 +81,7 @@ class Transition:
         self.time_before: tuple[int, ...] = ()
         self.time_after: tuple[int, ...] = ()
         self.queue_len = 0
+        self.trace = ""
         self.made: Source | None = None
 
     def _names(self, states: tuple[int, ...]) -> tuple[str, ...]:
@@ -94,7 +97,7 @@ class Transition:
     def source(self) -> Source:
         """How mutations made by its handlers name it."""
         if self.made is None:  # made once: a handler may make a thousand mutations
-            self.made = Source(self.machine_id, self.id, self.mutation.tick)
+            self.made = Source(self.machine_id, self.id, self.mutation.tick, self.trace)
         return self.made
 
     @property

@@ -6,7 +6,7 @@
         history.attach(machine)
         ...
         history.flush()
-        last = history.read().latest("worker", active=["Ready"])
+        last = history.read().latest("worker", Condition(active=["Ready"]))
 
 A machine only appends to a list in memory; one thread writes, in batches. What is too much for it is dropped
 and counted, never waited for. Other processes may read the file meanwhile, see :class:`HistoryReader`.

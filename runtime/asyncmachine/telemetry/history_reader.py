@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike, fspath
@@ -21,6 +21,7 @@ from asyncmachine.errors import AsyncMachineError, did_you_mean
 
 __all__ = [
     "FORMAT",
+    "Condition",
     "HistoryError",
     "HistoryReader",
     "MachineRow",
@@ -131,6 +132,23 @@ _PLAIN: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What is looked for: all of it.
+
+    Attributes:
+        active, inactive: states that were so after the transition.
+        activated, deactivated: states that became so by it.
+        match: anything else.
+    """
+
+    active: Collection[str] = ()
+    inactive: Collection[str] = ()
+    activated: Collection[str] = ()
+    deactivated: Collection[str] = ()
+    match: Callable[[Record], bool] | None = None
+
+
 class HistoryReader:
     """Reads a history file; it may be written meanwhile.
 
@@ -208,36 +226,28 @@ class HistoryReader:
     def latest(
         self,
         machine: str,
+        condition: Condition | None = None,
         *,
-        active: Iterable[str] = (),
-        inactive: Iterable[str] = (),
-        activated: Iterable[str] = (),
-        deactivated: Iterable[str] = (),
         since: Time | None = None,
         until: Time | None = None,
-        match: Callable[[Record], bool] | None = None,
     ) -> Record | None:
-        """The last transition after which all of this was so; None if there was none.
-
-        Args:
-            active, inactive: states that were so afterwards.
-            activated, deactivated: states that became so by it.
-            match: anything else.
+        """The last transition after which *condition* held; None if there was none.
 
         Raises:
             HistoryError: unknown machine or state.
         """
-        wanted = [(list(names), odd) for names, odd in ((active, 1), (inactive, 0))]
-        became = [(list(names), odd) for names, odd in ((activated, 1), (deactivated, 0))]
+        condition = condition or Condition()
+        wanted = ((condition.active, 1), (condition.inactive, 0))
+        became = ((condition.activated, 1), (condition.deactivated, 0))
+        self._lives(machine)
         for names, _ in (*wanted, *became):
             for state in names:
                 self._lives(machine, state)
-        self._lives(machine)
         for record in self.records(machine, since=since, until=until, newest_first=True):
             index = {name: i for i, name in enumerate(record.machine.states)}
             so = all(n in index and record.ticks[index[n]] & 1 == odd for names, odd in wanted for n in names)
             so = so and all(self._moved(record, index.get(n), odd) for names, odd in became for n in names)
-            if so and (match is None or match(record)):
+            if so and (condition.match is None or condition.match(record)):
                 return record
         return None
 

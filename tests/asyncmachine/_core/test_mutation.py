@@ -9,7 +9,7 @@ def test_a_new_mutation_is_not_done() -> None:
     mutation = Mutation(ADD, (0, 1), {"x": 1}, Source("other", "other/1", 5), auto=True)
     assert (mutation.done, mutation.result, mutation.tick) == (False, None, 0)
     assert (mutation.auto, mutation.check) == (True, False)
-    assert mutation.source == ("other", "other/1", 5)
+    assert mutation.source == Source("other", "other/1", 5)
 
 
 def test_finish_sets_the_result_and_fires_whoever_waits_once() -> None:

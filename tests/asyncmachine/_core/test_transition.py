@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from asyncmachine._core.mutation import ADD, SET, Mutation
+from asyncmachine._core.mutation import ADD, SET, Mutation, Source
 from asyncmachine._core.plans import PlanCache
 from asyncmachine._core.transition import Transition
 from asyncmachine.schema import Schema, State
@@ -21,7 +21,7 @@ def test_it_names_the_states_of_its_plan() -> None:
     tx = transition(mutation, 0, 1)
     assert (tx.kind, tx.called, tx.before, tx.target) == ("set", ("C", "A"), ("A", "B"), ("C", "A"))
     assert (tx.enters, tx.exits, tx.accepted) == (("C",), ("B",), True)
-    assert tx.source == ("test", "test/7", 5)
+    assert tx.source == Source("test", "test/7", 5)
 
 
 def test_one_that_relations_reject_stays_where_it_is() -> None:
