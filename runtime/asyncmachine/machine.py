@@ -13,11 +13,12 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import time
 from collections.abc import Mapping
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from asyncmachine._core.effects import Effect
 from asyncmachine._core.engine import Engine
@@ -30,6 +31,7 @@ from asyncmachine._perform import Performer, TaskOwner
 from asyncmachine._threads import FromThread, poster
 from asyncmachine.api import CANCELED, Result, States, Tracer
 from asyncmachine.errors import MachineDisposed, WrongThread
+from asyncmachine.guard import InvariantGuard
 from asyncmachine.schema import EXCEPTION, Schema
 from asyncmachine.views import Pending
 from asyncmachine.watchdog import SHARED, Guard, SlowHandlers
@@ -62,6 +64,9 @@ class _Numbers:
 _numbers = _Numbers()
 
 
+_DEVELOPING: Final = sys.flags.dev_mode
+
+
 async def _settle(mutation: Mutation) -> None:
     """Wait until this mutation was processed."""
     wait = Pending(ACTIVE, (), mutation.engine)
@@ -75,6 +80,9 @@ class Machine(LocalView):
     It belongs to the thread that made it. Mutations are plain calls: the queue is drained before
     they return, unless they are made inside a handler, where they are queued. Without
     ``async with`` it works too, as long as no handler is async.
+
+    In Python's development mode (``python -X dev``) the invariants of its schema are asserted, see
+    ``asyncmachine.guard``.
 
     Args:
         schema: compiled or hand-written.
@@ -115,6 +123,8 @@ class Machine(LocalView):
             self._deadline = slow.deadline
         for item in handlers:
             engine.bind(item)
+        if _DEVELOPING and schema.invariants:
+            engine.trace(InvariantGuard())
         if parent is not None:
             parent.adopt(self)
             self.parent = parent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -121,3 +123,19 @@ def test_a_schema_without_invariants_is_left_alone() -> None:
     machine.trace(guard)
     machine.add("A")
     assert guard.broken == ()
+
+
+@pytest.mark.parametrize(("option", "says"), [(["-X", "dev"], "True"), ([], "False")])
+def test_development_mode_asserts_invariants(option: list[str], says: str) -> None:
+    code = """
+from asyncmachine import Machine
+from asyncmachine.schema import Invariant, Schema, State
+schema = Schema("Two", {"A": State(), "B": State()}, invariants=[Invariant("never", ("A", "B"))])
+machine = Machine(schema)
+machine.add("A", "B")
+print(machine.is_active("Exception"))
+"""
+    done = subprocess.run(
+        [sys.executable, *option, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == says
