@@ -105,13 +105,13 @@ class _Job:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until the launcher is gone; a forked child comes out of it as the worker it is to be."""
     number, *preload = sys.argv[1:] if argv is None else argv
+    gc.disable()  # what is imported stays, so there is nothing to collect
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name_process("am-forkserver")
     with socket.socket(fileno=int(number)) as control:
         control.set_inheritable(False)
         for name in preload:
             _prepare(name)
-        gc.collect()
         gc.freeze()  # the collector of a child leaves these pages alone, so they stay shared
         job = _serve(control)
     if job is not None:
