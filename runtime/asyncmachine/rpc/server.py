@@ -115,9 +115,18 @@ class Server(Tracer):
 
     # -- for sessions --------------------------------------------------------------------------
 
-    def full(self) -> bool:
-        """Whether another session would be one too many."""
-        return len(self._sessions) >= self.max_sessions
+    def full(self, *, besides: tuple[str, bytes]) -> bool:
+        """Whether another session would be one too many, not counting one of this client."""
+        return sum(one.identity != besides for one in self._sessions) >= self.max_sessions
+
+    def supersede(self, identity: tuple[str, bytes]) -> None:
+        """This client opens a session: the one that it had is lost, which was not noticed here.
+
+        What it had asked for there must not be executed after what it will ask for here.
+        """
+        for one in self.sessions:
+            if one.identity == identity:
+                one.close(Code.MOVED, "the client has opened another session")
 
     def admit(self, session: Session) -> None:
         """A client was let in: from now on the source is traced."""

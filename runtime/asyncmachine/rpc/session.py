@@ -51,6 +51,8 @@ class Session:
     Attributes:
         id: of this session, unique within its server.
         client_id: what the client calls itself; with tickets, whom the ticket was made for.
+        identity: ``client_id``, and the random name of this life of the client, which has one session at
+            a time; None before it was let in.
         role: what it may do, see ``State.rpc``.
         admitted: it was let in; ``open``: it is ready, and not gone.
         ver: version of the source's clock that the client knows.
@@ -60,6 +62,7 @@ class Session:
     def __init__(self, server: Server, session_id: int, address: str) -> None:
         self.id = session_id
         self.client_id = ""
+        self.identity: tuple[str, bytes] | None = None
         self.role = ""
         self.admitted = False
         self.open = False
@@ -252,6 +255,7 @@ class Session:
             self._refuse(f"client {hello.client_id!r} has no valid ticket", now)
             return
         schema = server.source.schema
+        identity = hello.client_id, hello.instance
         problem: tuple[int, str] | None = None
         if hello.schema != schema.digest:
             problem = Code.SCHEMA, f"schema {schema.name} has digest {schema.digest}, not {hello.schema}"
@@ -259,12 +263,15 @@ class Session:
             problem = Code.SCHEMA, f"this server is of kind {server.kind!r}, not {hello.kind!r}"
         elif server.source.disposed:
             problem = Code.DISPOSED, "the machine is disposed"
-        elif server.full():
+        elif server.full(besides=identity):
             problem = Code.BUSY, f"{server.max_sessions} sessions are open, the limit"
         elif not server.acl.admit(hello.client_id, auth.proof, now):
             self._refuse(f"client {hello.client_id!r} came too late", now)
             return
         self.client_id, self.role = hello.client_id, server.acl.role
+        if problem is None:
+            server.supersede(identity)
+            self.identity = identity
         limits = self._config.limits.as_wire()
         self._conn.send(
             Welcome(server.source.id, server.kind, server.epoch, schema.digest, self.role, limits)

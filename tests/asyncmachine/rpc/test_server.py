@@ -21,6 +21,8 @@ from asyncmachine.rpc.protocol.connection import PREFACE
 from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.server import Server
 from asyncmachine.schema import Schema
+from asyncmachine.testing.sim.host import Process
+from asyncmachine.testing.sim.world import World, simulate
 
 pytestmark = pytest.mark.anyio
 
@@ -328,3 +330,70 @@ async def test_options_of_the_socket(lamp: Machine) -> None:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
         client.stop()
+
+
+async def test_a_new_session_of_a_client_ends_the_one_that_it_had(lamp: Machine, link: Any) -> None:
+    """Which the server may still take for alive; it does not count as one too many."""
+    seen: list[str] = []
+    server = Server(
+        lamp,
+        Acl.open("client"),
+        on_session=lambda one: seen.append(f"open {one.id}"),
+        on_session_end=lambda one: seen.append(f"end {one.id} {one.closed.code}"),
+    )
+    async with anyio.create_task_group() as tasks:
+
+        async def dial() -> Any:
+            near, far = link()
+            tasks.start_soon(server.serve_stream, far)
+            return near
+
+        first, again, other = (Client(dial, lamp.schema, client_id="me", reconnect=False) for _ in range(3))
+        again._identity = first._identity
+        with anyio.fail_after(5):
+            for client in (first, again):
+                tasks.start_soon(client.run)
+                await client.ready()
+            await first.machine.when_disposed()
+            assert "the client has opened another session" in str(first.error)
+            assert (await again.machine.add("Start")).executed
+            tasks.start_soon(other.run)
+            with pytest.raises(NotConnected, match="1 sessions are open"):
+                await other.ready()
+        again.stop()
+    assert seen == ["open 1", f"end 1 {Code.MOVED}", "open 2", "end 2 0"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_asked_in_a_lost_session_is_not_executed_after_the_next(seed: int, lamp: Machine) -> None:
+    """The server has not read all of it when the client is back, and asks for something else."""
+
+    async def serve(process: Process) -> None:
+        lamp.add("Start")
+        await Server(lamp, Acl.open("client"), max_sessions=2).serve(process.listen(1))
+
+    async def ask(process: Process) -> None:
+        world = process.host.world
+        client = Client(process.dial("server", 1), lamp.schema, client_id="me")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.run)
+            mirror = await client.ready()
+            await world.sleep(1)
+            world.host("server").reading = 0.2, 64
+            for _ in range(60):
+                mirror.add_nowait("On")
+            await world.sleep(0.1)
+            world.network.connections[0].ends[0].fail()  # and nothing of it reaches the server
+            await client.states.when_not("HandshakeDone")
+            assert (await (await client.ready()).remove("On")).executed
+            await world.sleep(30)
+            assert not lamp.is_active("On")
+            client.stop()
+        world.trace.note("done")
+
+    async def scenario(world: World) -> None:
+        world.host("server").start(serve)
+        world.host("client").start(ask)
+        await world.sleep(60)
+
+    assert simulate(scenario, seed=seed).trace.counts["done"] == 1

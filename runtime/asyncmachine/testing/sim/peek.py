@@ -29,7 +29,7 @@ from asyncmachine.testing.sim.pipe import Connection, End
 
 __all__ = ["RpcTap"]
 
-_HARMLESS = frozenset((Code.BUSY, Code.SLOW, Code.TIMEOUT, Code.DISPOSED))
+_HARMLESS = frozenset((Code.BUSY, Code.SLOW, Code.TIMEOUT, Code.DISPOSED, Code.MOVED))
 """Reasons to end a connection without a mistake of anybody."""
 _MAX_BODY = 64 * 1024 * 1024
 
