@@ -79,19 +79,18 @@ class ForkserverLauncher(LocalLauncher):
             "cwd": spec.cwd or str(Path.cwd()),
             "env": {**os.environ, **spec.env, **channel_env(spec, 0, 0)},  # it knows the numbers
         }
-        with channels(spec) as (ends, descriptors):
-            # What was asked for exists, so its answer is not left unread.
-            with anyio.CancelScope(shield=True):
-                try:
-                    server = self._ready()
-                    answer = await self._ask(server, request, descriptors)
-                except OSError as error:
-                    raise launch_error(spec, error) from error
+        # What was asked for exists, so its answer is not left unread.
+        with channels(spec) as (ends, descriptors), anyio.CancelScope(shield=True):
+            try:
+                server = self._ready()
+                answer = await self._ask(server, request, descriptors)
+            except OSError as error:
+                raise launch_error(spec, error) from error
             if "pid" not in answer:
                 raise launch_error(spec, OSError(answer["errno"], answer["error"]))
-            return self._keep(
-                ProcessHandle(spec, answer["pid"], ends, partial(self._reap, server, answer["pid"]))
-            )
+            pid = answer["pid"]
+            return self._keep(ProcessHandle(spec, pid, ends, partial(self._reap, server, pid)))
+        raise AssertionError("a shielded scope swallows nothing")
 
     async def _reap(self, server: ForkServer, pid: int) -> Ended:
         try:
