@@ -19,11 +19,16 @@ SCHEMA = Schema(
     {"A": State(rpc={"client": ("read",)}), "Work": State(rpc={"client": ("read",)}), "Hidden": State()},
     roles=("client",),
 )
-READABLE = 3
+
+
+class FakeProcess:
+    def __init__(self, name: str, alive: bool) -> None:
+        self.alive = alive
+        self.host = SimpleNamespace(name=name)
 
 
 def process(name: str = "c1", *, alive: bool = True) -> Any:
-    return SimpleNamespace(alive=alive, host=SimpleNamespace(name=name))
+    return FakeProcess(name, alive)
 
 
 def mirror(epoch: int = 1, work: int = 0, name: str = "c1", ticks: tuple[int, ...] = (0, 0, 0, 0)) -> Any:
@@ -102,6 +107,17 @@ def test_outcomes(outcome: str, runs: int, work: int, problem: str | None) -> No
     assert bool(found) == bool(problem)
     if problem:
         assert problem in found[0]
+
+
+def test_requests_of_one_process_are_executed_in_their_order() -> None:
+    def story(ledger: Ledger) -> None:
+        one, other = process(), process()
+        calls = [ledger.ask(who, True) for who in (one, one, other, one)]
+        for at in (1, 2, 0, 3):
+            ledger.executed(calls[at].token or 0, 1, 1)
+
+    (found,) = check(story)
+    assert found.startswith("executed after request 2, which was made later: request 1 of ")
 
 
 def test_a_call_ends_once_and_in_time() -> None:
