@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 import anyio
@@ -22,6 +23,7 @@ from anyio.abc import SocketAttribute
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.acl import Acl
 from asyncmachine.rpc.client import Client, tcp
+from asyncmachine.rpc.config import Limits, RpcConfig
 from asyncmachine.rpc.server import Server
 from asyncmachine.schema import Schema, State
 
@@ -67,7 +69,8 @@ async def echo(stream: Any) -> None:
 
 async def serve() -> None:
     """Both servers, until standard input ends."""
-    server = Server(Machine(SCHEMA), Acl.open("client"))
+    config = RpcConfig(limits=Limits(request_rate=inf))  # a client may send as fast as it can
+    server = Server(Machine(SCHEMA), Acl.open("client"), config=config)
     first = await anyio.create_tcp_listener(local_host="127.0.0.1")
     second = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with anyio.create_task_group() as tasks:

@@ -111,16 +111,15 @@ async def test_silence_at_the_supervisor(
         async with lab.pool() as pool, lab.client(pool) as client:
             host, port = pool.address.split(":")
             limit = pool.server.config.limits
-            sockets = [
-                socket.create_connection((host, int(port))) for _ in range(limit.preauth_connections + 6)
-            ]
+            count = limit.preauth_per_address + limit.preauth_waiting + 6
+            sockets = [socket.create_connection((host, int(port))) for _ in range(count)]
             try:
-                await lab.until(lambda: "too many are not authenticated yet" in caplog.text)
+                await lab.until(lambda: "too many connections are not authenticated yet" in caplog.text)
                 assert await client.call(2) == 4
                 first = sockets[0]
                 first.setblocking(False)
                 await anyio.wait_readable(first)  # closed by the supervisor, after preauth_seconds
-                await lab.until(lambda: pool.server._unauthenticated == 0)
+                await lab.until(lambda: pool.server.entrance.gate.unauthenticated == 0)
             finally:
                 for one in sockets:
                     one.close()

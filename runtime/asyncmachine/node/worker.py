@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,19 @@ from asyncmachine.errors import NodeError
 from asyncmachine.machine import Machine
 from asyncmachine.node.bootstrap import WorkerAddress, report_address
 from asyncmachine.rpc.acl import Acl, TicketBook
-from asyncmachine.rpc.config import RpcConfig
+from asyncmachine.rpc.config import Limits, RpcConfig
 from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Event, Schema
 
-__all__ = ["LOOPBACK", "RESULT", "Worker", "WorkerSettings"]
+__all__ = ["CLIENT_LIMITS", "LOOPBACK", "RESULT", "Worker", "WorkerSettings"]
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+CLIENT_LIMITS = Limits(
+    preauth_connections=4, preauth_waiting=16, request_rate=100_000.0, request_burst=200_000.0
+)
+"""Of the one client of a worker: small jobs come by the thousand."""
 
 RESULT = "result"
 """Name of the payloads that carry results."""
@@ -83,7 +89,7 @@ class Worker(WorkerHandlers):
             self.machine,
             Acl.open("supervisor"),
             kind=settings.kind,
-            config=RpcConfig(heartbeat=settings.heartbeat),
+            config=RpcConfig(heartbeat=settings.heartbeat, limits=Limits(request_rate=inf)),
             on_session=lambda _: self._show(ss.SuperConnected, True),
             on_session_end=lambda _: self._show(ss.SuperConnected, False),
         )
@@ -91,7 +97,7 @@ class Worker(WorkerHandlers):
             self.machine,
             Acl.tickets("client", self.tickets),
             kind=settings.kind,
-            config=RpcConfig(heartbeat=2.0),
+            config=RpcConfig(heartbeat=2.0, limits=CLIENT_LIMITS),
             on_session=lambda _: self._show(ss.ClientConnected, True),
             on_session_end=lambda _: self._show(ss.ClientConnected, False),
         )

@@ -27,17 +27,20 @@ from amstates.rpc_client import RpcClientStates as S
 from asyncmachine.api import Result
 from asyncmachine.errors import NotConnected, ProtocolError, Refused, RpcError
 from asyncmachine.machine import Machine
+from asyncmachine.rpc.auth import Credentials, Psk
 from asyncmachine.rpc.calls import printable
 from asyncmachine.rpc.config import DEFAULTS, RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
+from asyncmachine.rpc.peers import is_loopback, peer_of
 from asyncmachine.rpc.protocol.events import Closed
 from asyncmachine.rpc.protocol.messages import Code, Payload
 from asyncmachine.rpc.replies import Reply
+from asyncmachine.rpc.tls import Tls, TlsFailed, wrap_client
 from asyncmachine.rpc.transport import LOST, Stream, jitter, new_id
 from asyncmachine.rpc.upstream import Consumer, Identity, Upstream
 from asyncmachine.schema import Schema
 
-__all__ = ["Client", "ClientOptions", "Payload", "from_socket", "stream_of", "tcp", "unix"]
+__all__ = ["Client", "ClientOptions", "Payload", "Psk", "Tls", "from_socket", "stream_of", "tcp", "unix"]
 
 log = logging.getLogger("asyncmachine.rpc")
 
@@ -50,6 +53,8 @@ class ClientOptions(TypedDict, total=False):
     Attributes:
         config: default :data:`~asyncmachine.rpc.config.DEFAULTS`.
         ticket: 32 bytes, good for one session, where the server asks for one.
+        psk: the key, where the server asks for one; a server that does not know it is not accepted.
+        source: id of the machine that is wanted, where a port has several; "" for any, the default.
         kind: the kind of machine that is expected; "" for any, the default.
         on_payload: called with each payload; ``False`` rejects it. It must not block. An error in it is
             logged, and rejects the payload too.
@@ -58,6 +63,8 @@ class ClientOptions(TypedDict, total=False):
 
     config: RpcConfig
     ticket: bytes | None
+    psk: Psk | None
+    source: str
     kind: str
     on_payload: Consumer | None
     reconnect: bool
@@ -76,13 +83,15 @@ class Client:
     Args:
         connect: opens a stream; called for each attempt. See :func:`tcp`, :func:`unix`, :func:`from_socket`.
         schema: of the remote machine; must have the same digest there.
-        client_id: who this is; at most 255 characters.
+        client_id: who this is; at most 255 characters. With a key or a certificate the identity that goes
+            with it, or ``identity#name``; ``#name`` when this side does not know its identity.
         options: see :class:`ClientOptions`.
 
     Attributes:
         machine: the mirror.
         states: an ``RpcClient`` machine that shows what goes on here.
         error: why it has stopped for good, or None.
+        client_id: what the server calls this client, once there was a session.
         dismissed: the server took its leave at the end of the last session: nothing was cut off.
     """
 
@@ -103,7 +112,10 @@ class Client:
         self.error: RpcError | None = None
         self.dismissed = False
         self._connect = connect
-        self._identity = Identity(client_id, new_id(16), options.get("ticket"), options.get("kind", ""))
+        credentials = Credentials(options.get("ticket"), options.get("psk"))
+        kind, source = options.get("kind", ""), options.get("source", "")
+        self._identity = Identity(client_id, new_id(16), credentials, kind, source)
+        self.client_id = client_id
         self._on_payload = options.get("on_payload")
         self._reconnect = options.get("reconnect", True)
         self._session: Upstream | None = None
@@ -214,6 +226,12 @@ class Client:
         with anyio.CancelScope() as self._scope, anyio.move_on_after(self.config.connect_timeout) as limit:
             try:
                 return await self._connect()
+            except (RpcError, TlsFailed) as error:
+                if isinstance(error, RpcError) or error.refused:
+                    self.error = Refused(str(error))
+                    self.states.add_error(self.error, S.ErrAuth)
+                    return None
+                reason = str(error)
             except LOST as error:
                 reason = f"cannot connect: {str(error) or type(error).__name__}"
                 log.debug("%s: %s", self.machine.id, reason)
@@ -235,13 +253,21 @@ class Client:
         finally:
             self._session = None
             self.machine.connected = False
-            self.machine.stale = self.machine.ver > 0
+            self._note_stale()
             self.states.add(S.Disconnected)
         opened = session.opened_at
         return (max(anyio.current_time() - opened, 1e-9) if opened is not None else 0.0), closed
 
+    def _note_stale(self) -> None:
+        mirror = self.machine
+        mirror.stale = mirror.ver > 0
+        if mirror.stale and mirror.stale_since is None:
+            mirror.stale_since = anyio.current_time()
+
     def _on_open(self) -> None:
         self.error = None
+        if self._session is not None:
+            self.client_id = self._session.client_id
         self.states.remove(S.Exception)
         self.states.add(S.HandshakeDone)
         self.machine.opened()
@@ -267,11 +293,24 @@ class Client:
             self.states.add_error(ProtocolError(closed.code, text), S.ErrRpc)
 
 
-def tcp(host: str, port: int) -> Connect:
-    """Connects to a TCP port."""
+def tcp(host: str, port: int, *, tls: Tls | None = None) -> Connect:
+    """Connects to a TCP port, with TLS or without. Warns when plain text leaves this computer.
 
-    async def connect() -> SocketStream:
-        return await anyio.connect_tcp(host, port)
+    Raises (from connecting):
+        TlsFailed: the two sides do not trust each other.
+        RpcError: the TLS files cannot be used.
+    """
+    warned = False
+
+    async def connect() -> Stream:
+        nonlocal warned
+        stream = await anyio.connect_tcp(host, port)
+        if tls is not None:
+            return await wrap_client(stream, tls, host)
+        if not warned and not is_loopback(peer_of(stream).host):
+            warned = True
+            log.warning("connected to %s:%d without TLS: others can read and change what is sent", host, port)
+        return stream
 
     return connect
 

@@ -17,7 +17,11 @@ class Limits:
     Attributes:
         preauth_frame, preauth_bytes, preauth_frames: before authentication: of one frame, in all.
         preauth_seconds: from the connection to WELCOME.
-        preauth_connections: connections of one listener that are not authenticated yet.
+        preauth_connections, preauth_per_address: connections of one listener, and from one address, that
+            are not authenticated yet. ``preauth_waiting``: more of them that wait, unheard, for room.
+        failures: refused handshakes from one address within a minute, from which on its next ones are
+            delayed by 0.1 s, doubled each time, up to ``failure_delay``.
+        session_rate: sessions that one authenticated identity may begin in a second; ``inf``: any number.
         handshake_seconds: from the connection to READY.
         refusal_seconds: how long a refusal before WELCOME is held back, to slow down guessing.
         envelope: a message without its opaque byte string (args or payload).
@@ -27,6 +31,10 @@ class Limits:
         in_flight: requests of one client that wait for an answer.
         unacked: payloads of one session that wait for an acknowledgement.
         text: of an id or a name. ``error_text``: of an error message; longer ones are cut.
+        request_rate, request_burst: requests of one session in a second, and at once; ``inf``: any number.
+            A peer that sends more is read later. ``request_strikes``: how often in a row it may owe more
+            than a second before it is dropped.
+        output_total: unsent bytes of all sessions of a server from which on a slow one gets no more payloads.
         pings: heartbeats accepted in a second.
         glitch_burst, glitch_rate: harmless mistakes of a peer: at once, and per second after that.
         resync_seconds: least time between two resyncs that are not a fault.
@@ -42,6 +50,11 @@ class Limits:
     preauth_frames: int = 3
     preauth_seconds: float = 5.0
     preauth_connections: int = 64
+    preauth_per_address: int = 16
+    preauth_waiting: int = 256
+    failures: int = 5
+    failure_delay: float = 2.0
+    session_rate: float = 10.0
     handshake_seconds: float = 10.0
     refusal_seconds: float = 0.1
     envelope: int = 64 * KIB
@@ -53,6 +66,10 @@ class Limits:
     unacked: int = 4096
     text: int = 255
     error_text: int = 4 * KIB
+    request_rate: float = 1000.0
+    request_burst: float = 2000.0
+    request_strikes: int = 10
+    output_total: int = 256 * MIB
     pings: int = 10
     glitch_burst: int = 100
     glitch_rate: float = 10.0

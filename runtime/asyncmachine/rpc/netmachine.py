@@ -152,7 +152,8 @@ class NetMachine(View):
     Attributes:
         connected: a session is open.
         sessions: how many there were, with this one.
-        stale: there was a session, and there is none now.
+        stale: there was a session, and there is none now. ``stale_since``: when it ended, on the clock of the
+            event loop, or None.
         epoch: random name of the source's life, ``ver``: version of its clock; 0 before the first.
         source_id: id of the remote machine; "" before the first session.
         role: of the session.
@@ -164,6 +165,7 @@ class NetMachine(View):
         self.connected = False
         self.sessions = 0
         self.stale = False
+        self.stale_since: float | None = None
         self.epoch = 0
         self.ver = 0
         self.source_id = ""
@@ -311,7 +313,7 @@ class NetMachine(View):
 
     def opened(self) -> None:
         """A session is open: mutations can be sent, and tracers may do so at once."""
-        self.connected, self.stale = True, False
+        self.connected, self.stale, self.stale_since = True, False, None
         self.sessions += 1
         self._tracers.emit("queue_end")
 

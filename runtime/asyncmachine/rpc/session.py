@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncmachine.errors import DeliveryError, NotConnected, RemoteError, RpcError
+from asyncmachine.errors import DeliveryError, NotConnected, RemoteError
 from asyncmachine.rpc.acl import Rights
+from asyncmachine.rpc.entrance import Visit
+from asyncmachine.rpc.gate import Meter
 from asyncmachine.rpc.outbox import Outbox
 from asyncmachine.rpc.protocol.clocksync import pack_diff, pack_ticks
 from asyncmachine.rpc.protocol.connection import Connection
@@ -32,17 +34,16 @@ from asyncmachine.rpc.protocol.messages import (
     Welcome,
 )
 from asyncmachine.rpc.protocol.states import Role
+from asyncmachine.rpc.reception import VERSION, Reception, Route
 from asyncmachine.rpc.requests import execute
 from asyncmachine.rpc.transport import Link, Stream, new_id, tune
 
 if TYPE_CHECKING:
     from asyncmachine.rpc.server import Server
 
-__all__ = ["VERSION", "Session"]
+__all__ = ["Session"]
 
 log = logging.getLogger("asyncmachine.rpc")
-
-VERSION: Final = 0  # minor; the major is in the preface
 
 
 class Session:
@@ -53,25 +54,30 @@ class Session:
         client_id: what the client calls itself; with tickets, whom the ticket was made for.
         identity: ``client_id``, and the random name of this life of the client, which has one session at
             a time; None before it was let in.
+        principal: who it is: the client id, or what its key, certificate or user id belongs to.
+        peer: what the operating system and TLS say of the other end.
         role: what it may do, see ``State.rpc``.
         admitted: it was let in; ``open``: it is ready, and not gone.
         ver: version of the source's clock that the client knows.
         closed: why it ended, or None.
     """
 
-    def __init__(self, server: Server, session_id: int, address: str) -> None:
+    def __init__(self, server: Server, session_id: int, visit: Visit, route: Route | None = None) -> None:
         self.id = session_id
         self.client_id = ""
         self.identity: tuple[str, bytes] | None = None
+        self.principal = ""
         self.role = ""
         self.admitted = False
         self.open = False
         self.ver = 0
         self.closed: Closed | None = None
+        self.peer = visit.peer
         self._server = server
-        self._address = address
+        self._reception = Reception(visit, route, anyio.current_time())
+        self._address = visit.peer.name
         self._config = server.config
-        self._hello: Hello | None = None
+        self._meter: Meter | None = None
         self._ticks: tuple[int, ...] = ()  # of ``ver``
         self._rights = Rights(server.source.schema, "")
         self._dirty = False
@@ -88,8 +94,11 @@ class Session:
         """Serve until it has ended."""
         config = self._config
         tune(stream, 3 * config.heartbeat)
-        conn = Connection(Role.SERVER, config.limits, now=anyio.current_time(), heartbeat=config.heartbeat)
+        now = anyio.current_time()
+        conn = Connection(Role.SERVER, config.limits, now=now, heartbeat=config.heartbeat)
         self._conn = conn
+        if Meter.wanted(config.limits):
+            self._meter = Meter(config.limits, now)
         self._link = Link(stream, conn, self, self._address)
         await self._link.run()
 
@@ -142,8 +151,11 @@ class Session:
             raise DeliveryError(
                 f"payload {name[:40]!r}: name and source have at most {limits.text} characters"
             )
-        if self._conn.unsent + len(data) > limits.output_hard:
-            raise DeliveryError(f"{self!r} reads too slowly: {self._conn.unsent} bytes are waiting")
+        waiting = self._conn.unsent
+        if waiting + len(data) > limits.output_hard:
+            raise DeliveryError(f"{self!r} reads too slowly: {waiting} bytes are waiting")
+        if waiting > limits.output_soft and self._server.unsent() > limits.output_total:
+            raise DeliveryError(f"{self!r} reads too slowly, and all sessions have too much waiting")
 
     def _put_payload(self, pid: int, name: str, data: bytes, source: str) -> None:
         source = source or self._server.source.id
@@ -181,6 +193,7 @@ class Session:
     def on_events(self, events: list[Event], now: float) -> None:
         """See ``Driver``."""
         self._serving = True  # most of what moves now leaves with a RESULT
+        free = 0  # events that are no requests
         for event in events:
             if self.closed is not None:
                 break
@@ -190,6 +203,7 @@ class Session:
                 self._mutate(event, now)
             elif isinstance(event, PayloadAck):
                 self._outbox.acknowledge(event, self)
+                free += 1
             elif isinstance(event, Closed):
                 self._ended(event)
             elif isinstance(event, Hello):
@@ -201,6 +215,10 @@ class Session:
             elif isinstance(event, Resync):
                 self._conn.send(self._snapshot())
         self._serving = False
+        if self._meter is not None and self._link is not None and self.open and len(events) > free:
+            self._link.read_on = on = self._meter.charge(len(events) - free, now)
+            if on == inf:
+                self._end(Code.RATE, "too many requests", now)
         leaving, self._leaving = self._leaving, None
         if leaving is not None:
             self.close(*leaving)
@@ -230,6 +248,8 @@ class Session:
     def _refuse(self, reason: str, now: float) -> None:
         """The reason is for our log: the peer is told a constant."""
         log.warning("refused %s: %s", self._address, reason)
+        self._reception.visit.failed(now)
+        self._reception.refused(reason, now)
         self._end(Code.AUTH, "refused", now)
 
     def _end(self, code: int, text: str, now: float) -> None:
@@ -238,51 +258,40 @@ class Session:
                 self._ended(event)
 
     def _greet(self, hello: Hello, now: float) -> None:
-        if not hello.vmin <= VERSION <= hello.vmax:
-            self._refuse(f"versions {hello.vmin} to {hello.vmax}", now)
-        elif self._server.acl.method not in hello.auth:
-            self._refuse(f"offers authentication by {list(hello.auth)!r} only", now)
-        else:
-            self._hello = hello
-            heartbeat = int(self._config.heartbeat * 1000)
-            self._conn.send(Challenge(VERSION, new_id(16), new_id(32), self._server.acl.method, heartbeat))
+        server = self._reception.choose(self._server, hello)
+        if isinstance(server, str):
+            self._refuse(server, now)
+            return
+        if server is not self._server:
+            self._server, self.id = server, server.new_session_id()
+        heartbeat = int(self._config.heartbeat * 1000)
+        self._conn.send(Challenge(VERSION, new_id(16), new_id(32), server.acl.method, heartbeat))
+        self._reception.transcript = self._conn.transcript
 
     def _admit(self, auth: Auth, now: float) -> None:
-        server, hello = self._server, self._hello
-        if hello is None:
-            raise RpcError("AUTH before HELLO: the transition table is wrong")
-        if not server.acl.check(hello.client_id, auth.proof, now):
-            self._refuse(f"client {hello.client_id!r} has no valid ticket", now)
+        server, reception = self._server, self._reception
+        answer = reception.admit(server, auth, now)
+        if isinstance(answer, str):
+            self._refuse(answer, now)
             return
-        schema = server.source.schema
-        identity = hello.client_id, hello.instance
-        problem: tuple[int, str] | None = None
-        if hello.schema != schema.digest:
-            problem = Code.SCHEMA, f"schema {schema.name} has digest {schema.digest}, not {hello.schema}"
-        elif hello.kind not in ("", server.kind):
-            problem = Code.SCHEMA, f"this server is of kind {server.kind!r}, not {hello.kind!r}"
-        elif server.source.disposed:
-            problem = Code.DISPOSED, "the machine is disposed"
-        elif server.full(besides=identity):
-            problem = Code.BUSY, f"{server.max_sessions} sessions are open, the limit"
-        elif not server.acl.admit(hello.client_id, auth.proof, now):
-            self._refuse(f"client {hello.client_id!r} came too late", now)
-            return
-        self.client_id, self.role = hello.client_id, server.acl.role
+        found, problem = answer
+        self.client_id, self.principal, self.role, proof = found
         if problem is None:
-            server.supersede(identity)
-            self.identity = identity
-        limits = self._config.limits.as_wire()
-        self._conn.send(
-            Welcome(server.source.id, server.kind, server.epoch, schema.digest, self.role, limits)
-        )
+            self.identity = reception.life
+            server.supersede(found.client_id, reception.life)
+        source, limits = server.source, self._config.limits.as_wire()
+        digest = source.schema.digest
+        about = (source.id, server.kind, server.epoch, digest, found.role, limits, found.client_id, proof)
+        self._conn.send(Welcome(*about))
         if problem is not None:
             log.info("turned %s away: %s", self._address, problem[1])
+            reception.refused(problem[1], now)
             self._end(*problem, now)
             return
-        self._rights = Rights(schema, self.role)
+        self._rights = Rights(source.schema, found.role)
         self.admitted = True
         server.admit(self)
+        reception.audit("opened", now, method=server.acl.method, identity=found.identity)
         self._conn.send(self._snapshot())
 
     def _opened(self, ready: Ready, now: float) -> None:
@@ -303,6 +312,7 @@ class Session:
             who = "the peer says" if closed.by_peer else "for"
             log.warning("session with %s ended: %s %r", self._address, who, closed.text)
         self._outbox.fail_all(closed.text)
+        self._reception.closed(closed.code, closed.text, closed.by_peer, anyio.current_time())
         if self.admitted:
             self._server.ended(self, was_open)
 
@@ -364,6 +374,7 @@ class Session:
         except RemoteError as error:
             if error.code == Code.DENIED:
                 log.warning("denied to %r: %s", self, error.text)
+                self._reception.audit("denied", now, reason=error.text)
             self._conn.reply_error(request.rid, error.code, error.text, now)
             return
         if not request.flags & NOREPLY:

@@ -82,6 +82,7 @@ class Link:
 
     Attributes:
         name: of the peer, for the log.
+        read_on: when to read the next chunk: a peer that asks too much is heard later.
     """
 
     def __init__(self, stream: Stream, conn: Connection, driver: Driver, name: str = "peer") -> None:
@@ -95,6 +96,7 @@ class Link:
         self._flushed: anyio.Event | None = None  # set when nothing is left to be written
         self._alarm: anyio.CancelScope | None = None
         self._stalled_since: float | None = None
+        self.read_on = 0.0  # nothing is read before
         self._half_done = False  # either the reader or the writer has finished
         self._write_some = _direct_write(stream)
         self._rest = b""  # what a direct write has left over
@@ -207,6 +209,8 @@ class Link:
                 self._handle(conn.receive_data(b"", now), now)
             if conn.unsent > limits.output_soft:
                 await self._wait_drained()
+            if self.read_on > now and conn.closed is None:
+                await anyio.sleep_until(self.read_on)
 
     def _handle(self, events: list[Event], now: float) -> None:
         conn = self.conn
@@ -273,9 +277,10 @@ class Link:
         return True
 
     def _lose(self, error: Exception) -> None:
-        text = f"the connection was lost: {type(error).__name__}"
+        text = str(error) if hasattr(error, "refused") else f"the connection was lost: {type(error).__name__}"
         now = anyio.current_time()
-        self._handle(self.conn.abort(text, now), now)
+        code = Code.AUTH if getattr(error, "refused", False) else Code.OK
+        self._handle(self.conn.abort(text, now, code), now)
         self._end()
 
     def _finish(self) -> None:
@@ -363,7 +368,7 @@ def tune(stream: Any, dead_after: float) -> None:
 Serve = Callable[[Any], Coroutine[Any, Any, None]]
 
 
-async def accept_forever(listener: Any, serve: Serve, admit: Callable[[], bool]) -> None:
+async def accept_forever(listener: Any, serve: Serve) -> None:
     """Accept until cancelled, or until the listener is closed. Each stream is served in its own task.
 
     Running out of descriptors or memory only pauses it. anyio's ``serve()`` would end, and take the
@@ -371,19 +376,13 @@ async def accept_forever(listener: Any, serve: Serve, admit: Callable[[], bool])
 
     Args:
         listener: of anyio, over sockets.
-        admit: whether there is room for one more; a connection beyond it is closed unheard.
     """
     async with anyio.create_task_group() as tasks:
         for one in getattr(listener, "listeners", None) or [listener]:
-            tasks.start_soon(_accept, one, serve, admit, tasks)
+            tasks.start_soon(_accept, one, serve, tasks)
 
 
-async def _accept(
-    listener: Any,
-    serve: Callable[[Any], Coroutine[Any, Any, None]],
-    admit: Callable[[], bool],
-    tasks: TaskGroup,
-) -> None:
+async def _accept(listener: Any, serve: Serve, tasks: TaskGroup) -> None:
     pause = 0.1
     while True:
         try:
@@ -399,12 +398,7 @@ async def _accept(
         except anyio.ClosedResourceError:
             return
         pause = 0.1
-        if admit():
-            tasks.start_soon(serve, stream)
-        else:
-            log.warning("a connection was closed: too many are not authenticated yet")
-            with anyio.move_on_after(1, shield=True), suppress(*LOST):
-                await stream.aclose()
+        tasks.start_soon(serve, stream)
 
 
 def _errno(error: BaseException | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -12,11 +12,12 @@ import anyio
 from asyncmachine.api import EXECUTED
 from asyncmachine.api import Result as Outcome
 from asyncmachine.errors import NotConnected, RemoteError, RpcError
-from asyncmachine.rpc.acl import NONE, TICKET
 from asyncmachine.rpc.args import encode_args
+from asyncmachine.rpc.auth import Credentials
 from asyncmachine.rpc.calls import Calls
 from asyncmachine.rpc.config import RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
+from asyncmachine.rpc.peers import Peer, peer_of
 from asyncmachine.rpc.protocol.connection import Connection
 from asyncmachine.rpc.protocol.events import Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
@@ -49,12 +50,16 @@ Consumer: TypeAlias = Callable[[Payload], "bool | None"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a client is. ``instance`` is random, 16 bytes, for the life of the client."""
+    """Who a client is. ``instance`` is random, 16 bytes, for the life of the client.
+
+    ``kind`` and ``source``: what it looks for; "" for any.
+    """
 
     client_id: str
     instance: bytes
-    ticket: bytes | None = field(repr=False)
+    credentials: Credentials
     kind: str
+    source: str = ""
 
 
 class Upstream:
@@ -63,6 +68,7 @@ class Upstream:
     Attributes:
         opened_at: when it became open, on the clock of the event loop, or None.
         closed: why it has ended, or None.
+        client_id: what the server calls this client, once it is let in.
     """
 
     def __init__(
@@ -85,6 +91,9 @@ class Upstream:
         self._ttl = max(1, int(config.call_timeout * 1000))
         self._max_args = config.limits.args
         self._last_pid = 0
+        self._peer = Peer()
+        self._transcript = b""
+        self.client_id = identity.client_id
         limits, now = config.limits, anyio.current_time()
         self._conn = Connection(
             Role.CLIENT, limits, now=now, states=len(mirror.schema), heartbeat=config.heartbeat
@@ -94,7 +103,7 @@ class Upstream:
     async def run(self, stream: Stream) -> Closed:
         """Until it has ended."""
         identity = self._identity
-        methods = (TICKET,) if identity.ticket is not None else (NONE,)
+        self._peer = peer_of(stream)
         tune(stream, 3 * self._config.heartbeat)
         self._link = Link(stream, self._conn, self, "the server")
         self._conn.send(
@@ -104,9 +113,10 @@ class Upstream:
                 identity.client_id,
                 identity.instance,
                 new_id(32),
-                methods,
+                identity.credentials.methods(self._peer),
                 self._mirror.schema.digest,
                 identity.kind,
+                identity.source,
             )
         )
         await self._link.run()
@@ -181,25 +191,31 @@ class Upstream:
                 self._ended(event)
 
     def _prove(self, challenge: Challenge, now: float) -> None:
-        ticket = self._identity.ticket
+        credentials = self._identity.credentials
         if challenge.version != VERSION or not challenge.heartbeat:
             self._end(Code.VERSION, f"version {challenge.version}, heartbeat {challenge.heartbeat}", now)
-        elif challenge.auth != (NONE if ticket is None else TICKET):
+        elif challenge.auth not in credentials.methods(self._peer):
             self._end(Code.AUTH, f"authentication by {challenge.auth!r} was not offered", now)
         else:
             self._conn.heartbeat = challenge.heartbeat / 1000
-            self._conn.send(Auth(ticket))
+            self._transcript = self._conn.transcript
+            self._conn.send(Auth(credentials.prove(self._transcript, self._peer)))
 
     def _check(self, welcome: Welcome, now: float) -> None:
-        schema = self._mirror.schema
-        if welcome.schema != schema.digest:
+        schema, identity = self._mirror.schema, self._identity
+        if not identity.credentials.convinced(welcome.proof, self._transcript, self._peer):
+            self._end(Code.AUTH, "the server does not prove that it knows the key", now)
+        elif identity.source not in ("", welcome.source):
+            self._end(Code.SCHEMA, f"the source is {welcome.source!r}, not {identity.source!r}", now)
+        elif welcome.schema != schema.digest:
             text = f"schema {schema.name} has digest {schema.digest} here, {welcome.schema!r} there"
             self._end(Code.SCHEMA, text, now)
-        elif self._identity.kind not in ("", welcome.kind):
-            text = f"the server is of kind {welcome.kind!r}, not {self._identity.kind!r}"
+        elif identity.kind not in ("", welcome.kind):
+            text = f"the server is of kind {welcome.kind!r}, not {identity.kind!r}"
             self._end(Code.SCHEMA, text, now)
         else:
             self._welcome = welcome
+            self.client_id = welcome.client_id or identity.client_id
             self._max_args = min(self._max_args, welcome.limits.get("args", self._max_args))
 
     def _install(self, event: Installed, now: float) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
 from asyncmachine.errors import RpcError
 from asyncmachine.machine import Machine
-from asyncmachine.rpc.acl import Acl, Rights, TicketBook, ticket_digest
+from asyncmachine.rpc.acl import Acl, Admission, Claim, Rights, TicketBook, ticket_digest
+from asyncmachine.rpc.peers import Peer
 from asyncmachine.rpc.protocol.messages import Op
+from asyncmachine.rpc.protocol.proofs import client_proof, server_proof
 from asyncmachine.schema import EXCEPTION
 
 TICKET = bytes(range(32))
@@ -72,20 +75,84 @@ def test_what_is_registered_is_a_digest() -> None:
         TicketBook().register(b"short", "me", 1.0)
 
 
+def claim(client_id: str = "me", proof: bytes | None = None, transcript: bytes = b"", **peer: Any) -> Claim:
+    return Claim(client_id, proof, transcript, Peer(**peer))
+
+
 def test_an_open_door() -> None:
     acl = Acl.open("client")
-    assert (acl.method, acl.role) == ("none", "client")
-    assert acl.check("anyone", None, 0.0)
-    assert acl.admit("anyone", None, 0.0)
+    assert acl.method == "none"
+    assert acl.admit(claim("anyone"), 0.0) == Admission("anyone", "anyone", "client")
+    assert isinstance(acl.admit(claim("#anyone"), 0.0), str)
 
 
 def test_a_door_with_tickets() -> None:
     acl = Acl.tickets("client", book())
     assert acl.method == "ticket"
-    assert not acl.admit("me", None, 0.0)
-    assert acl.check("me", TICKET, 0.0)
-    assert acl.admit("me", TICKET, 0.0)
-    assert not acl.admit("me", TICKET, 0.0)
+    assert acl.admit(claim(), 0.0) == "client 'me' has no valid ticket"
+    assert isinstance(acl.admit(claim(proof=TICKET), 0.0, use=False), Admission)
+    assert acl.admit(claim(proof=TICKET), 0.0) == Admission("me", "me", "client")
+    assert isinstance(acl.admit(claim(proof=TICKET), 0.0), str)
+
+
+KEY, OTHER = bytes(range(32)), bytes(32)
+
+
+def test_a_key_for_all() -> None:
+    acl = Acl.psk("client", KEY)
+    proof = client_proof(KEY, b"t")
+    assert acl.admit(claim("me", proof, b"t"), 0.0) == Admission(
+        "me", "me", "client", server_proof(KEY, b"t")
+    )
+    for wrong in (None, b"", proof[:-1], client_proof(OTHER, b"t"), server_proof(KEY, b"t"), KEY):
+        assert isinstance(acl.admit(claim("me", wrong, b"t"), 0.0), str)
+    assert isinstance(acl.admit(claim("me", proof, b"another handshake"), 0.0), str)
+    assert isinstance(acl.admit(claim("me", proof, b"t", channel=b"another server"), 0.0), str)
+
+
+def test_a_key_for_each_and_their_roles() -> None:
+    acl = Acl.psk({"alice": "admin", "bob": "client"}, {"alice": KEY, "bob": OTHER, "carol": OTHER})
+    for who, key, role in (("alice", KEY, "admin"), ("alice#laptop", KEY, "admin"), ("bob", OTHER, "client")):
+        found = acl.admit(claim(who, client_proof(key, b"t"), b"t"), 0.0)
+        assert isinstance(found, Admission)
+        assert (found.client_id, found.identity, found.role) == (who, who.partition("#")[0], role)
+    for who, key in (("bob", KEY), ("dave", KEY), ("", KEY), ("#alice", KEY), ("bob#alice", KEY)):
+        assert "does not prove a key" in acl.admit(claim(who, client_proof(key, b"t"), b"t"), 0.0)
+    assert acl.admit(claim("carol", client_proof(OTHER, b"t"), b"t"), 0.0) == "'carol' has no role here"
+
+
+def test_who_is_not_known_cannot_use_the_key_that_stands_in() -> None:
+    acl = Acl.psk("client", {"alice": KEY})
+    assert isinstance(acl.admit(claim("bob", client_proof(bytes(32), b"t"), b"t"), 0.0), str)
+
+
+@pytest.mark.parametrize("keys", [b"short", {"a": b"short"}, {"a#b": bytes(32)}])
+def test_keys_that_are_none(keys: Any) -> None:
+    with pytest.raises(RpcError, match=r"at least 32 random bytes|cannot be an identity"):
+        Acl.psk("client", keys)
+
+
+def test_certificates() -> None:
+    acl = Acl.mtls({"alice.pool": "admin"})
+    peer = {"certificate": "alice.pool", "encrypted": True}
+    for who, known in (
+        ("alice.pool", "alice.pool"),
+        ("alice.pool#1", "alice.pool#1"),
+        ("#1", "alice.pool#1"),
+    ):
+        assert acl.admit(claim(who, **peer), 0.0) == Admission(known, "alice.pool", "admin")
+    for who in ("bob.pool", "bob.pool#1", "alice.pool.evil", "alice.poo", "", "#" + "x" * 250):
+        assert "says its certificate" in acl.admit(claim(who, **peer), 0.0)
+    assert "names no identity" in acl.admit(claim("alice.pool"), 0.0)
+    assert acl.admit(claim("bob.pool", certificate="bob.pool"), 0.0) == "'bob.pool' has no role here"
+
+
+def test_users_of_this_computer() -> None:
+    acl = Acl.peercred({1000: "client", 0: "admin"})
+    assert acl.admit(claim("#x", uid=1000), 0.0) == Admission("uid:1000#x", "uid:1000", "client")
+    assert acl.admit(claim("uid:0", uid=0), 0.0) == Admission("uid:0", "uid:0", "admin")
+    for who, uid in (("#x", 1001), ("#x", None), ("uid:0", 1000), ("x", 1000)):
+        assert isinstance(acl.admit(claim(who, uid=uid), 0.0), str)
 
 
 def expected(lamp: Machine, role: str, op: Op, state: str) -> bool:

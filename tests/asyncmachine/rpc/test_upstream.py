@@ -11,6 +11,7 @@ import pytest
 from asyncmachine._wire.frames import frame
 from asyncmachine.errors import NotConnected, Refused, RpcError
 from asyncmachine.machine import Machine
+from asyncmachine.rpc.auth import Credentials
 from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.config import DEFAULTS, Limits, RpcConfig
 from asyncmachine.rpc.protocol.connection import Connection
@@ -179,7 +180,7 @@ async def test_what_a_client_says_in_the_handshake(lamp: Machine, link: Any) -> 
         "me",
         "squares",
         lamp.schema.digest,
-        ("none",),
+        ("none", "peercred"),
     )
     assert (auth.proof, ready.ver) == (None, 1)
 
@@ -191,7 +192,7 @@ async def test_a_ticket_is_not_offered_to_a_server_that_lets_everyone_in(lamp: M
 
 
 def test_a_ticket_is_not_shown() -> None:
-    assert "secret" not in repr(Identity("me", bytes(16), b"secret", ""))
+    assert "secret" not in repr(Identity("me", bytes(16), Credentials(b"secret"), ""))
 
 
 async def test_a_frame_of_another_protocol(lamp: Machine, link: Any) -> None:

@@ -85,6 +85,7 @@ def _hello(fields: Sequence[Any]) -> Hello:
         tuple(_text(a, "auth", 32) for a in auth),
         _text(m.get("sh"), "sh", 64),
         _text(m.get("kind"), "kind"),
+        _text(m.get("src", ""), "src"),
     )
 
 
@@ -116,6 +117,8 @@ def _welcome(fields: Sequence[Any]) -> Welcome:
         _text(m.get("sh"), "sh", 64),
         _text(m.get("role"), "role"),
         {_text(k, "lim"): _uint(v, "lim") for k, v in limits.items()},
+        _text(m.get("id", ""), "id"),
+        _bytes(m.get("proof", b""), "proof", 0, 64),
     )
 
 
@@ -234,10 +237,10 @@ TYPES: Final[Mapping[type[Any], int]] = {
 """Type of each message class."""
 
 _MAP_KEYS: Final[Mapping[type[Any], tuple[str, ...]]] = {
-    Hello: ("vmin", "vmax", "id", "inst", "nonce", "auth", "sh", "kind"),
+    Hello: ("vmin", "vmax", "id", "inst", "nonce", "auth", "sh", "kind", "src"),
     Challenge: ("v", "sid", "nonce", "auth", "hb"),
     Auth: ("proof",),
-    Welcome: ("src", "kind", "epoch", "sh", "role", "lim"),
+    Welcome: ("src", "kind", "epoch", "sh", "role", "lim", "id", "proof"),
 }
 
 

@@ -35,19 +35,11 @@ from asyncmachine.rpc.protocol.messages import (
     Result,
     Type,
 )
+from asyncmachine.rpc.protocol.proofs import extend
 from asyncmachine.rpc.protocol.reactions import REACTIONS
 from asyncmachine.rpc.protocol.states import AUTHENTICATED, RECEIVE, SEND, Phase, Role
 
-__all__ = [
-    "PREFACE",
-    "REFUSED",
-    "Bucket",
-    "Closed",
-    "Connection",
-    "Event",
-    "Installed",
-    "Moved",
-]
+__all__ = ["PREFACE", "REFUSED", "Bucket", "Closed", "Connection", "Event", "Installed", "Moved"]
 
 PREFACE: Final = b"ARPC\x00\x02\r\n"
 REFUSED: Final = "refused"
@@ -69,6 +61,7 @@ class Connection:
         closed: why it ended, or None.
         rtt: seconds, of the last heartbeat, or None.
         mirror: client: the clock as it is known here.
+        transcript: digest of all messages before the connection was open, both ways.
         more: complete frames are waiting: call ``receive_data(b"", now)`` when others had a turn.
         unsent: bytes that :meth:`data_to_send` would return now.
     """
@@ -90,6 +83,7 @@ class Connection:
         self.rtt: float | None = None
         self.mirror = MirrorClock(states)
         self.more = False
+        self.transcript = b""
         self.unsent = 0
         self._receive = RECEIVE[role]
         self._send = SEND[role]
@@ -152,9 +146,9 @@ class Connection:
         self._close(closed, now)
         return [closed]
 
-    def abort(self, text: str, now: float) -> list[Event]:
+    def abort(self, text: str, now: float, code: int = Code.OK) -> list[Event]:
         """The transport failed."""
-        return [] if self.closed is not None else self._end_now(Closed(Code.OK, text, True), now)
+        return [] if self.closed is not None else self._end_now(Closed(code, text, True), now)
 
     def _end_now(self, closed: Closed, now: float) -> list[Event]:
         self._close(closed, now)
@@ -199,6 +193,8 @@ class Connection:
                 f"seq {seq} after {self._seq_in}, ack {ack} of {self._seq_out}",
             )
         self._seq_in = seq
+        if self.phase is not Phase.OPEN:
+            self.transcript = extend(self.transcript, body)
         phase = self._receive.get(self.phase, {}).get(kind)
         if phase is None:
             self._unexpected(kind, now)
@@ -319,6 +315,8 @@ class Connection:
     def _write(self, kind: int, message: Message) -> None:
         self._seq_out += 1
         body = dump((kind, self._seq_out, self._seq_in, *to_wire(message)))
+        if self.phase is not Phase.OPEN:
+            self.transcript = extend(self.transcript, body)
         self._put(b"%b\x00%b" % (len(body).to_bytes(4, "big"), body))
 
     def _put(self, data: bytes) -> None:

@@ -128,7 +128,10 @@ class PayloadStatus(IntEnum):
 
 
 class Hello(NamedTuple):
-    """C to S. ``client_id`` is a claim until AUTH; ``schema`` is the digest of the client's schema."""
+    """C to S. ``client_id`` is a claim until AUTH; ``schema`` is the digest of the client's schema.
+
+    ``source`` is the id of the machine that is wanted, where a port has several; "" for any.
+    """
 
     vmin: int
     vmax: int
@@ -138,6 +141,7 @@ class Hello(NamedTuple):
     auth: tuple[str, ...]
     schema: str
     kind: str
+    source: str = ""
 
 
 class Challenge(NamedTuple):
@@ -151,13 +155,16 @@ class Challenge(NamedTuple):
 
 
 class Auth(NamedTuple):
-    """C to S. ``proof`` is the ticket, or None for the method ``none``."""
+    """C to S. ``proof`` is the ticket, or the proof of a key; None for the other methods."""
 
     proof: bytes | None
 
 
 class Welcome(NamedTuple):
-    """S to C: the client is in. ``epoch`` is random per server; ``limits`` as ``Limits.as_wire``."""
+    """S to C: the client is in. ``epoch`` is random per server; ``limits`` as ``Limits.as_wire``.
+
+    ``client_id`` is what the client is called here, ``proof`` that the server knows the key, with ``psk``.
+    """
 
     source: str
     kind: str
@@ -165,6 +172,8 @@ class Welcome(NamedTuple):
     schema: str
     role: str
     limits: Mapping[str, int]
+    client_id: str = ""
+    proof: bytes = b""
 
 
 class Snapshot(NamedTuple):
