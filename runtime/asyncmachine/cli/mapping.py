@@ -68,13 +68,16 @@ class _OneLine(logging.Handler):
 def execute(job: Job) -> int:
     """Do it all; returns the exit code of the command."""
     screen = display(job.target, len(job.inputs))
-    logging.getLogger("asyncmachine").addHandler(_OneLine(screen))
+    logger, handler = logging.getLogger("asyncmachine"), _OneLine(screen)
+    logger.addHandler(handler)
     began = time.monotonic()
     stopped: Exception | None = None
     try:
         anyio.run(partial(_run, job, screen))
     except (AsyncMachineError, OSError) as error:
         stopped = error
+    finally:
+        logger.removeHandler(handler)
     for value, outcome in job.errors[:20]:
         screen.line(_describe(value, outcome), "red")
     if stopped is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
 import pytest
 
@@ -14,6 +15,7 @@ from asyncmachine.cli.start import LAUNCHERS, begin
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_results_come_as_json_lines(launcher: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = io.StringIO()
+    handlers = list(logging.getLogger("asyncmachine").handlers)
     job = Job(
         target="math:sqrt",
         inputs=[4, -1, 9],
@@ -26,6 +28,7 @@ def test_results_come_as_json_lines(launcher: str, capsys: pytest.CaptureFixture
         deadline=None,
     )
     assert execute(job) == 1
+    assert logging.getLogger("asyncmachine").handlers == handlers
     rows = sorted((json.loads(line) for line in out.getvalue().splitlines()), key=lambda row: row["index"])
     assert [row.get("value") for row in rows] == [2.0, None, 3.0]
     assert rows[1]["error"]["kind"] == "ValueError"
