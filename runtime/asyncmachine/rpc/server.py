@@ -136,7 +136,7 @@ class Server(Tracer):
     # -- for sessions --------------------------------------------------------------------------
 
     def refusal(self, client_id: str, life: tuple[str, bytes]) -> str:
-        """Why there is no room for another session of this client, or "". For ``life`` see :meth:`supersede`."""
+        """Why there is no room for another session of this client, or "". See :meth:`supersede`."""
         rivals = self._rivals(client_id, life)
         if self.same_client == "reject" and any(one.identity != life for one in rivals):
             return f"client {client_id!r} is here already"
