@@ -185,6 +185,7 @@ async def test_flood_does_not_block_the_worker_and_the_end_is_kept(python: Pytho
     code = """
         import sys
         for i in range(400_000): sys.stdout.write(f'line {i}\\n')
+        sys.stdout.flush()
         sys.stderr.write('the end')
     """
     end = await run(python(code))
