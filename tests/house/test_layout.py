@@ -24,6 +24,7 @@ BROAD_EXCEPT = {
     "runtime/asyncmachine/_perform.py",  # the call of an async handler
     "runtime/asyncmachine/node/fleet.py",  # the user's iterator of inputs
     "runtime/asyncmachine/node/functions.py",  # the user's work function
+    "runtime/asyncmachine/node/launchers/inline.py",  # the user's work function
     "runtime/asyncmachine/node/supervisor.py",  # the launch
     "runtime/asyncmachine/node/targets.py",  # the import of the user's module
     "runtime/asyncmachine/rpc/transport.py",  # the connection loop

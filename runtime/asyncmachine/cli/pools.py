@@ -9,7 +9,7 @@ from asyncmachine.node.config import PoolConfig, WorkerSpec
 from asyncmachine.node.launchers.base import Launcher
 from asyncmachine.node.launchers.forkserver import ForkserverLauncher
 from asyncmachine.node.launchers.prefork import ForkServer
-from asyncmachine.node.launchers.process import ProcessLauncher
+from asyncmachine.node.launchers.registry import make_launcher
 from asyncmachine.node.supervisor import Supervisor
 
 __all__ = ["fixed_size", "function_pool", "launcher_of"]
@@ -36,14 +36,17 @@ def function_pool(
 
 
 def launcher_of(name: str | None, server: ForkServer | None = None) -> Launcher:
-    """The launcher of that name: ``process``, ``forkserver``; None: what suits this system.
+    """The launcher of that name, see ``launchers.registry``; None: what suits this system.
 
     Args:
         server: a fork server that was begun already.
+
+    Raises:
+        LaunchError: there is no such launcher.
     """
-    if (name or default_launcher()) == "process":
-        return ProcessLauncher()
-    return ForkserverLauncher(PRELOAD, server=server)
+    if (name or default_launcher()) == "forkserver":
+        return ForkserverLauncher(PRELOAD, server=server)
+    return make_launcher(name or default_launcher())
 
 
 def fixed_size(workers: int) -> PoolConfig:

@@ -15,7 +15,7 @@ WORKER: Final = "asyncmachine.cli.worker"
 PRELOAD: Final = (f"{WORKER}:warm_up",)
 """What a fork server imports, and calls, before it makes workers."""
 
-LAUNCHERS: Final = ("forkserver", "process")
+LAUNCHERS: Final = ("forkserver", "process", "inline")
 
 
 def default_launcher() -> str:

@@ -9,6 +9,18 @@ Rules that every launcher keeps, each with a test that runs against all of them:
 5. A worker whose supervisor is gone does not stay.
 6. Output is always drained, so that no worker ever blocks on it; the last 64 KiB are kept.
 7. Leaving the launcher's block ends every worker that is left.
+
+What a launcher has not, on purpose:
+
+- *Adoption* of the workers of a supervisor that died. By rule 5 there is none to adopt: a worker without a
+  supervisor ends its work and leaves, so its lease, its ticket and its client have one owner at all times. A
+  second supervisor is another address in the list of the client, with workers of its own.
+- *Capacity*. What a machine can hold depends on what the workers do, so a number from here would be wrong;
+  the user says it as ``PoolConfig.max``, and a start that cannot be had is a LaunchError (rule 3), which the
+  pool shows and tries again. A launcher that must ask somebody for room waits in ``start`` no longer than the
+  pool's ``boot_timeout`` and then raises, so want of room is never a silent wait either.
+
+Launchers have names, see ``registry``.
 """
 
 from __future__ import annotations
