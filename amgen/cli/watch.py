@@ -57,7 +57,8 @@ def watch_command(schemas: Path | None, output: Path | None, debounce: int) -> i
         ) from None
     config = Config.load(Path.cwd(), schemas, output)
     root = config.root.resolve()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop like Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has started it with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         follow(
             config,
