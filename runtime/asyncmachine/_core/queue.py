@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from asyncmachine._core.mutation import Kind, Mutation, Source
+from asyncmachine._core.mutation import REMOVE, Kind, Mutation, Source
 
 __all__ = ["MutationQueue"]
 
@@ -74,6 +74,15 @@ class MutationQueue:
     def _open(self) -> deque[Mutation]:
         self.items, self.last = deque(), {}
         return self.items
+
+    def withdraw(self, mutation: Mutation) -> bool:
+        """Take out one that waits; False if it does not. The queue ticks of the others stay as they are."""
+        for at, item in enumerate(self.items):
+            if item is mutation:
+                self.items[at] = place = Mutation(REMOVE, ())  # which does nothing
+                place.tick = mutation.tick
+                return True
+        return False
 
     def repeats(self, last: Mutation, called: tuple[int, ...], multi: int) -> bool:
         """Whether a mutation of the kind of *last* says again what that does, which still waits.

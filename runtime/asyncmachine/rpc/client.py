@@ -17,7 +17,8 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypedDict, Unpack
+from functools import partial
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import anyio
 from anyio.abc import SocketStream, TaskStatus, UNIXSocketStream
@@ -28,7 +29,7 @@ from asyncmachine.api import Result
 from asyncmachine.errors import NotConnected, ProtocolError, Refused, RpcError
 from asyncmachine.machine import Machine
 from asyncmachine.rpc.auth import Credentials, Psk
-from asyncmachine.rpc.calls import printable
+from asyncmachine.rpc.calls import Calls, printable
 from asyncmachine.rpc.config import DEFAULTS, RpcConfig
 from asyncmachine.rpc.netmachine import NetMachine
 from asyncmachine.rpc.peers import is_loopback, peer_of
@@ -45,6 +46,7 @@ __all__ = ["Client", "ClientOptions", "Payload", "Psk", "Tls", "from_socket", "s
 log = logging.getLogger("asyncmachine.rpc")
 
 Connect = Callable[[], Awaitable[Stream]]
+T = TypeVar("T")
 
 
 class ClientOptions(TypedDict, total=False):
@@ -118,6 +120,7 @@ class Client:
         self.client_id = client_id
         self._on_payload = options.get("on_payload")
         self._reconnect = options.get("reconnect", True)
+        self._calls = Calls(config.limits.in_flight, config.call_timeout)
         self._session: Upstream | None = None
         self._stopping = False
         self._started = False
@@ -146,6 +149,7 @@ class Client:
             if self.error is None:
                 self.error = NotConnected("the client has stopped")
             self.machine.connected = False
+            self._calls.fail_all(str(self.error))
             self.states.remove(S.Start)
             self.states.add(S.Disconnected)
             self.machine.close()
@@ -192,7 +196,7 @@ class Client:
         trying_since = anyio.current_time()
         while not self._stopping:
             self.states.add(S.Connecting)
-            stream = await self._open()
+            stream = await self._meanwhile(self._open)
             opened_for = 0.0
             if stream is not None and not self._stopping:
                 opened_for, closed = await self._serve(stream)
@@ -212,10 +216,25 @@ class Client:
             self.states.add(S.RetryingConn)
             top = config.retry_base / 10 if attempt == 0 else config.retry_base * 2 ** min(attempt, 30)
             attempt += 1
-            await self._pause(jitter(min(config.retry_cap, top)))
+            await self._meanwhile(partial(self._pause, jitter(min(config.retry_cap, top))))
 
     def _over(self) -> bool:
         return self._stopping or isinstance(self.error, Refused)
+
+    async def _meanwhile(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do something while there is no session: nobody else looks at the deadlines of the requests."""
+        if not self._calls:
+            return await do()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._expire_calls)
+            done = await do()
+            tasks.cancel_scope.cancel()
+        return done
+
+    async def _expire_calls(self) -> None:
+        while self._calls:
+            await anyio.sleep_until(self._calls.deadline())
+            self._calls.expire(anyio.current_time())
 
     async def _pause(self, seconds: float) -> None:
         with anyio.CancelScope() as self._scope:
@@ -246,7 +265,9 @@ class Client:
     async def _serve(self, stream: Stream) -> tuple[float, Closed]:
         """One session; how long it was open (0: never), and how it ended."""
         self.states.add(S.Connected)
-        session = Upstream(self.machine, self.config, self._identity, self._on_payload, self._on_open)
+        session = Upstream(
+            self.machine, self.config, self._identity, self._on_payload, self._on_open, self._calls
+        )
         self._session = session
         try:
             closed = await session.run(stream)

@@ -30,6 +30,8 @@ class Limits:
         called: states in one mutation.
         in_flight: requests of one client that wait for an answer.
         unacked: payloads of one session that wait for an acknowledgement.
+        answers: remembered for each client, lest a request that comes again is executed twice. Of a client
+            that has no session for ``answers_seconds``, of at most so many as ``answers_absent``.
         text: of an id or a name. ``error_text``: of an error message; longer ones are cut.
         request_rate, request_burst: requests of one session in a second, and at once; ``inf``: any number.
             A peer that sends more is read later. ``request_strikes``: how often in a row it may owe more
@@ -64,6 +66,9 @@ class Limits:
     called: int = 256
     in_flight: int = 4096
     unacked: int = 4096
+    answers: int = 4096
+    answers_seconds: float = 60.0
+    answers_absent: int = 256
     text: int = 255
     error_text: int = 4 * KIB
     request_rate: float = 1000.0

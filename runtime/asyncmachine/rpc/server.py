@@ -23,6 +23,7 @@ from asyncmachine.machine import Machine
 from asyncmachine.rpc.acl import NONE, Acl
 from asyncmachine.rpc.config import DEFAULTS, RpcConfig
 from asyncmachine.rpc.entrance import Entrance, Visit, check_listener
+from asyncmachine.rpc.protocol.answers import Memory
 from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.session import Session
 from asyncmachine.rpc.tls import Tls
@@ -70,6 +71,8 @@ class Server(Tracer):
 
     Attributes:
         entrance: what is counted, and audited, of who comes in.
+        epoch: random name of its life, ``ver``: version of the clock of its source.
+        memory: what became of the requests of its clients.
     """
 
     def __init__(self, source: Machine, acl: Acl, **options: Unpack[ServerOptions]) -> None:
@@ -87,6 +90,8 @@ class Server(Tracer):
         self.ver = 1
         self._on_session = options.get("on_session")
         self._on_session_end = options.get("on_session_end")
+        limits = self.config.limits
+        self.memory: Memory[Session] = Memory(limits.answers, limits.answers_seconds, limits.answers_absent)
         self._sessions: dict[Session, None] = {}  # admitted
         self._unaware: dict[Session, None] = {}  # open, and not told yet that the clock moved
         self._insecure = options.get("insecure_allow_plaintext", False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncmachine.errors import DeliveryError, NotConnected, RemoteError
+from asyncmachine.errors import DeliveryError, NotConnected
 from asyncmachine.rpc.acl import Rights
 from asyncmachine.rpc.entrance import Visit
 from asyncmachine.rpc.gate import Meter
@@ -18,8 +18,8 @@ from asyncmachine.rpc.protocol.clocksync import pack_diff, pack_ticks
 from asyncmachine.rpc.protocol.connection import Connection
 from asyncmachine.rpc.protocol.events import Closed, Event
 from asyncmachine.rpc.protocol.messages import (
-    NOREPLY,
     Auth,
+    Cancel,
     Challenge,
     Code,
     Hello,
@@ -27,7 +27,6 @@ from asyncmachine.rpc.protocol.messages import (
     Payload,
     PayloadAck,
     Ready,
-    Result,
     Resync,
     Snapshot,
     Update,
@@ -35,7 +34,7 @@ from asyncmachine.rpc.protocol.messages import (
 )
 from asyncmachine.rpc.protocol.states import Role
 from asyncmachine.rpc.reception import VERSION, Reception, Route
-from asyncmachine.rpc.requests import execute
+from asyncmachine.rpc.service import Service
 from asyncmachine.rpc.transport import Link, Stream, new_id, tune
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ class Session:
         self._next_push = 0.0
         self._outbox = Outbox(server.config.limits.unacked, server.config.payload_timeout)
         self._link: Link | None = None
+        self._service = Service(self)
 
     def __repr__(self) -> str:
         return f"<Session {self.id} of {self.client_id!r} as {self.role!r} from {self._address}>"
@@ -201,6 +201,8 @@ class Session:
                 continue
             if isinstance(event, Mutate):
                 self._mutate(event, now)
+            elif isinstance(event, Cancel):
+                self._service.cancel(event)
             elif isinstance(event, PayloadAck):
                 self._outbox.acknowledge(event, self)
                 free += 1
@@ -276,13 +278,15 @@ class Session:
             return
         found, problem = answer
         self.client_id, self.principal, self.role, proof = found
+        last: int | None = None
         if problem is None:
             self.identity = reception.life
             server.supersede(found.client_id, reception.life)
+            last = self._service.remember(server, reception.life, now)
         source, limits = server.source, self._config.limits.as_wire()
         digest = source.schema.digest
         about = (source.id, server.kind, server.epoch, digest, found.role, limits, found.client_id, proof)
-        self._conn.send(Welcome(*about))
+        self._conn.send(Welcome(*about, last))
         if problem is not None:
             log.info("turned %s away: %s", self._address, problem[1])
             reception.refused(problem[1], now)
@@ -314,6 +318,7 @@ class Session:
         self._outbox.fail_all(closed.text)
         self._reception.closed(closed.code, closed.text, closed.by_peer, anyio.current_time())
         if self.admitted:
+            self._server.memory.close(self.identity, self, anyio.current_time(), self._conn.acked)
             self._server.ended(self, was_open)
 
     # -- the clock -----------------------------------------------------------------------------
@@ -368,14 +373,4 @@ class Session:
     # -- requests ------------------------------------------------------------------------------
 
     def _mutate(self, request: Mutate, now: float) -> None:
-        try:
-            limits = self._config.limits
-            status, qtick = execute(self._server.source, self._rights, request, self.client_id, limits.items)
-        except RemoteError as error:
-            if error.code == Code.DENIED:
-                log.warning("denied to %r: %s", self, error.text)
-                self._reception.audit("denied", now, reason=error.text)
-            self._conn.reply_error(request.rid, error.code, error.text, now)
-            return
-        if not request.flags & NOREPLY:
-            self._conn.send(Result(request.rid, status, qtick, self._take_update()))
+        self._service.mutate(request, now)

@@ -22,7 +22,9 @@ from asyncmachine.rpc.protocol.connection import Connection
 from asyncmachine.rpc.protocol.events import Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
     NOREPLY,
+    WAIT_FINAL,
     Auth,
+    Cancel,
     Challenge,
     Code,
     Error,
@@ -78,6 +80,7 @@ class Upstream:
         identity: Identity,
         consumer: Consumer | None,
         on_open: Callable[[], None],
+        calls: Calls,
     ) -> None:
         self.opened_at: float | None = None
         self.closed: Closed | None = None
@@ -87,7 +90,7 @@ class Upstream:
         self._consumer = consumer
         self._on_open = on_open
         self._welcome: Welcome | None = None
-        self._calls = Calls(config.limits.in_flight, config.call_timeout)
+        self._calls = calls
         self._ttl = max(1, int(config.call_timeout * 1000))
         self._max_args = config.limits.args
         self._last_pid = 0
@@ -139,13 +142,14 @@ class Upstream:
             raise RemoteError(Code.BUSY, f"{conn.unsent} bytes wait to be sent; nothing was added to them")
         now = anyio.current_time()
         rid = self._calls.number()
-        conn.send(Mutate(rid, op, states, data, NOREPLY if noreply else 0, self._ttl))
+        request = Mutate(rid, op, states, data, NOREPLY if noreply else WAIT_FINAL, self._ttl)
+        conn.send(request)
         self._link.flush(now)
         if noreply:
             reply: Reply[Outcome] = Reply()
             reply.resolve(EXECUTED)
             return reply
-        due, reply = self._calls.wait_for(rid, now)
+        due, reply = self._calls.wait_for(request, now)
         self._link.hurry(due)
         return reply
 
@@ -160,7 +164,8 @@ class Upstream:
             if isinstance(event, Moved):
                 mirror.move(event.changes, self._conn.mirror.ver)
             elif isinstance(event, Result):
-                self._calls.answer(event)
+                if not self._calls.answer(event):
+                    self._forgive("an answer to nobody", now)
             elif isinstance(event, Payload):
                 self._take(event)
             elif isinstance(event, Error):
@@ -186,7 +191,13 @@ class Upstream:
         self._calls.expire(now)
 
     def _end(self, code: int, text: str, now: float) -> None:
-        for event in self._conn.close(code, text, now):
+        self._finish(self._conn.close(code, text, now))
+
+    def _forgive(self, what: str, now: float) -> None:
+        self._finish(self._conn.forgive(what, now))
+
+    def _finish(self, events: list[Event]) -> None:
+        for event in events:
             if isinstance(event, Closed):
                 self._ended(event)
 
@@ -222,11 +233,25 @@ class Upstream:
         welcome = self._welcome
         if welcome is None:
             raise RpcError("SNAPSHOT before WELCOME: the transition table is wrong")
+        same = welcome.epoch == self._mirror.epoch
         self._mirror.install(event.ticks, welcome, self._conn)
         if self.opened_at is None:
             self._conn.send(Ready(self._conn.mirror.ver))
             self.opened_at = now
+            self._repeat(same, welcome, now)
             self._on_open()
+
+    def _repeat(self, same: bool, welcome: Welcome, now: float) -> None:
+        """Ask again what was not answered. Nothing new may go before it."""
+        last = welcome.last
+        for request in self._calls.again(same and last is not None, last or 0, now):
+            self._conn.send(request)
+        self._calls.cancel = self._cancel
+        self._calls.shown()
+
+    def _cancel(self, rid: int) -> None:
+        if self._conn.send(Cancel(rid)) and self._link is not None:
+            self._link.flush(anyio.current_time())
 
     def _take(self, payload: Payload) -> None:
         if not payload.pid:  # the sender does not want to know
@@ -253,4 +278,4 @@ class Upstream:
         if self.closed is None:
             self.closed = closed
             self._mirror.connected = False
-            self._calls.fail_all(closed.text or "closed")
+            self._calls.lost(self._conn.unresolved)

@@ -97,3 +97,12 @@ def test_queues_share_nothing_though_they_begin_with_the_same_empty_one() -> Non
     assert [m.called for m in two.items] == [(1,)]
     assert not MutationQueue(10).items
     assert MutationQueue(10).clear() == []
+
+
+def test_what_is_withdrawn_keeps_its_place() -> None:
+    queue = MutationQueue(10)
+    first, second, third = (append(queue, state) for state in range(3))
+    assert queue.withdraw(second)
+    assert not queue.withdraw(second)
+    assert [m.called for m in queue.items] == [(0,), (), (2,)]
+    assert [m.tick for m in queue.items] == [first.tick, second.tick, third.tick]

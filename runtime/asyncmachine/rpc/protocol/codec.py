@@ -8,8 +8,10 @@ from typing import Any, Final
 from asyncmachine.errors import ProtocolError
 from asyncmachine.rpc.protocol.messages import (
     NOREPLY,
+    WAIT_FINAL,
     Auth,
     Bye,
+    Cancel,
     Challenge,
     Code,
     Error,
@@ -119,6 +121,7 @@ def _welcome(fields: Sequence[Any]) -> Welcome:
         {_text(k, "lim"): _uint(v, "lim") for k, v in limits.items()},
         _text(m.get("id", ""), "id"),
         _bytes(m.get("proof", b""), "proof", 0, 64),
+        None if m.get("rid") is None else _uint(m["rid"], "rid"),
     )
 
 
@@ -165,7 +168,7 @@ def _mutate(f: Sequence[Any]) -> Mutate:
         _uint(op, "op", Op.TOGGLE),
         states,
         args,
-        _uint(flags, "flags", NOREPLY),
+        _uint(flags, "flags", NOREPLY | WAIT_FINAL),
         _uint(ttl, "ttl", 86_400_000),
     )
 
@@ -186,6 +189,10 @@ def _result(f: Sequence[Any]) -> Result:
             raise ProtocolError(Code.TYPE, "the update in RESULT is not one")
         update = _update(update)
     return Result(_uint(rid, "rid"), _uint(status, "status", 255), _uint(qtick, "qtick"), update)
+
+
+def _cancel(f: Sequence[Any]) -> Cancel:
+    return Cancel(_uint(f[0], "rid"))
 
 
 def _resync(f: Sequence[Any]) -> Resync:
@@ -222,6 +229,7 @@ _DECODERS: Final[Mapping[int, tuple[int, _Decoder]]] = {
     Type.PONG: (1, _pong),
     Type.MUTATE: (6, _mutate),
     Type.RESULT: (4, _result),
+    Type.CANCEL: (1, _cancel),
     Type.UPDATE: (4, _update),
     Type.RESYNC: (1, _resync),
     Type.PAYLOAD: (6, _payload),
@@ -231,7 +239,7 @@ _DECODERS: Final[Mapping[int, tuple[int, _Decoder]]] = {
 TYPES: Final[Mapping[type[Any], int]] = {
     Hello: Type.HELLO, Challenge: Type.CHALLENGE, Auth: Type.AUTH, Welcome: Type.WELCOME,
     Snapshot: Type.SNAPSHOT, Ready: Type.READY, Bye: Type.BYE, Error: Type.ERROR, Ping: Type.PING,
-    Pong: Type.PONG, Mutate: Type.MUTATE, Result: Type.RESULT, Update: Type.UPDATE,
+    Pong: Type.PONG, Mutate: Type.MUTATE, Result: Type.RESULT, Cancel: Type.CANCEL, Update: Type.UPDATE,
     Resync: Type.RESYNC, Payload: Type.PAYLOAD, PayloadAck: Type.PAYLOAD_ACK,
 }  # fmt: skip
 """Type of each message class."""
@@ -240,7 +248,7 @@ _MAP_KEYS: Final[Mapping[type[Any], tuple[str, ...]]] = {
     Hello: ("vmin", "vmax", "id", "inst", "nonce", "auth", "sh", "kind", "src"),
     Challenge: ("v", "sid", "nonce", "auth", "hb"),
     Auth: ("proof",),
-    Welcome: ("src", "kind", "epoch", "sh", "role", "lim", "id", "proof"),
+    Welcome: ("src", "kind", "epoch", "sh", "role", "lim", "id", "proof", "rid"),
 }
 
 

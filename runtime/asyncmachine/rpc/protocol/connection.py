@@ -64,6 +64,7 @@ class Connection:
         transcript: digest of all messages before the connection was open, both ways.
         more: complete frames are waiting: call ``receive_data(b"", now)`` when others had a turn.
         unsent: bytes that :meth:`data_to_send` would return now.
+        sent: frames that were sent. ``acked``: how many of them the peer has processed, as far as is known.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Connection:
         self._partial_since: float | None = None
         self._ping: tuple[int, float] | None = None
         self._last_rid = 0
+        self._cancelable = 0  # requests for which no CANCEL has come
+        self.acked = 0
         self._last_resync: float | None = None
         self._unresolved: list[Result] = []  # results that wait for a snapshot
         self._pings = Bucket(limits.pings, limits.pings, now)
@@ -195,6 +198,7 @@ class Connection:
         self._seq_in = seq
         if self.phase is not Phase.OPEN:
             self.transcript = extend(self.transcript, body)
+        self.acked = ack
         phase = self._receive.get(self.phase, {}).get(kind)
         if phase is None:
             self._unexpected(kind, now)
@@ -270,10 +274,15 @@ class Connection:
         """Tell that request *rid* failed and was not executed; counts as a mistake of the peer."""
         if self.closed is None:
             self._write(Type.ERROR.value, Error(code, text[: self.limits.error_text], rid))
-            try:
-                self.glitch(now, text)
-            except ProtocolError as error:
-                self.close(error.code, error.text, now)
+            self.forgive(text, now)
+
+    def forgive(self, what: str, now: float) -> list[Event]:
+        """Count a harmless mistake of the peer; one too many ends the connection."""
+        try:
+            self.glitch(now, what)
+        except ProtocolError as error:
+            return self.close(error.code, error.text, now)
+        return []
 
     def close(self, code: int, text: str, now: float) -> list[Event]:
         """End it from this side: BYE for code 0, else ERROR, as far as this phase allows."""
@@ -333,6 +342,16 @@ class Connection:
         self.unsent = 0
         self._last_sent = now
         return data
+
+    @property
+    def sent(self) -> int:
+        """See the class."""
+        return self._seq_out
+
+    @property
+    def unresolved(self) -> tuple[Result, ...]:
+        """Client: results that wait for a snapshot that shows their effect."""
+        return tuple(self._unresolved)
 
     # -- time ----------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ from typing import Final, NamedTuple, TypeAlias
 __all__ = [
     "FATAL",
     "NOREPLY",
+    "WAIT_FINAL",
     "Auth",
     "Bye",
+    "Cancel",
     "Challenge",
     "Code",
     "Error",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 NOREPLY: Final = 1
+WAIT_FINAL: Final = 2
 
 
 class Type(IntEnum):
@@ -58,6 +61,7 @@ class Type(IntEnum):
     PONG = 11
     MUTATE = 20
     RESULT = 21
+    CANCEL = 22
     UPDATE = 30
     RESYNC = 32
     PAYLOAD = 40
@@ -108,13 +112,17 @@ class Op(IntEnum):
 
 
 class Status(IntEnum):
-    """How a mutation ended. BUSY (3) and DENIED (5) are told by an ERROR with the request's id."""
+    """How a mutation ended. BUSY (3) and DENIED (5) are told by an ERROR with the request's id.
+
+    FORGOTTEN: it was asked before and has ended, nobody knows how any more.
+    """
 
     EXECUTED = 0
     CANCELED = 1
     QUEUED = 2
     EXPIRED = 4
     DISPOSED = 6
+    FORGOTTEN = 7
 
 
 class PayloadStatus(IntEnum):
@@ -164,6 +172,7 @@ class Welcome(NamedTuple):
     """S to C: the client is in. ``epoch`` is random per server; ``limits`` as ``Limits.as_wire``.
 
     ``client_id`` is what the client is called here, ``proof`` that the server knows the key, with ``psk``.
+    ``last``: the highest request id that this life of the client has used here, None if it is not known.
     """
 
     source: str
@@ -174,6 +183,7 @@ class Welcome(NamedTuple):
     limits: Mapping[str, int]
     client_id: str = ""
     proof: bytes = b""
+    last: int | None = None
 
 
 class Snapshot(NamedTuple):
@@ -220,7 +230,8 @@ class Pong(NamedTuple):
 class Mutate(NamedTuple):
     """C to S. ``states`` are indexes, ``args`` one CBOR map as opaque bytes, ``ttl`` milliseconds.
 
-    ``flags``: with NOREPLY no RESULT is wanted; an ERROR still comes.
+    ``flags``: with NOREPLY no RESULT is wanted; an ERROR still comes. With WAIT_FINAL the RESULT comes when
+    the mutation was processed, not when it was queued.
     """
 
     rid: int
@@ -247,6 +258,12 @@ class Result(NamedTuple):
     status: int
     qtick: int
     update: Update | None
+
+
+class Cancel(NamedTuple):
+    """C to S: nobody waits for request ``rid`` any more. What still waits at the source is taken back."""
+
+    rid: int
 
 
 class Resync(NamedTuple):
@@ -276,5 +293,5 @@ class PayloadAck(NamedTuple):
 
 Message: TypeAlias = (
     Hello | Challenge | Auth | Welcome | Snapshot | Ready | Bye | Error | Ping | Pong | Mutate | Update
-    | Result | Resync | Payload | PayloadAck
+    | Result | Cancel | Resync | Payload | PayloadAck
 )  # fmt: skip

@@ -13,6 +13,7 @@ from asyncmachine.rpc.protocol.clocksync import Fit
 from asyncmachine.rpc.protocol.events import Closed, Event, Installed, Moved
 from asyncmachine.rpc.protocol.messages import (
     Bye,
+    Cancel,
     Code,
     Error,
     Message,
@@ -64,11 +65,27 @@ def _on_pong(conn: Connection, message: Message, phase: Phase, now: float, event
 
 def _on_mutate(conn: Connection, message: Message, phase: Phase, now: float, events: list[Event]) -> None:
     message = cast(Mutate, message)
-    if message.rid <= conn._last_rid:
-        raise ProtocolError(Code.ORDER, f"request {message.rid} after {conn._last_rid}")
+    _count_request(conn, message.rid)
     if len(message.states) > conn.limits.called:
         raise ProtocolError(Code.LIMIT, f"{len(message.states)} called states")
-    conn._last_rid = message.rid
+    events.append(message)
+
+
+def _count_request(conn: Connection, rid: int) -> None:
+    if rid <= conn._last_rid:
+        raise ProtocolError(Code.ORDER, f"request {rid} after {conn._last_rid}")
+    conn._last_rid = rid
+    conn._cancelable += 1
+
+
+def _on_cancel(conn: Connection, message: Message, phase: Phase, now: float, events: list[Event]) -> None:
+    message = cast(Cancel, message)
+    if message.rid > conn._last_rid:
+        raise ProtocolError(Code.ORDER, f"request {message.rid} is canceled before it was made")
+    if not conn._cancelable:  # whoever is to be charged for the requests is charged for one CANCEL of each
+        conn.glitch(now, "CANCEL")
+        return
+    conn._cancelable -= 1
     events.append(message)
 
 
@@ -122,6 +139,7 @@ REACTIONS: Final[Mapping[int, Reaction]] = {
     Type.PING.value: _on_ping,
     Type.PONG.value: _on_pong,
     Type.MUTATE.value: _on_mutate,
+    Type.CANCEL.value: _on_cancel,
     Type.RESYNC.value: _on_resync,
     Type.SNAPSHOT.value: _on_snapshot,
     Type.UPDATE.value: _on_update,

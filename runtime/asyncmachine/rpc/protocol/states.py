@@ -70,7 +70,7 @@ def _open(*types: Type) -> dict[int, Phase]:
     return {**_END, **dict.fromkeys(types, Phase.OPEN)}
 
 
-_FROM_CLIENT: Final = _open(Type.MUTATE, Type.RESYNC, Type.PAYLOAD_ACK, Type.PING, Type.PONG)
+_FROM_CLIENT: Final = _open(Type.MUTATE, Type.CANCEL, Type.RESYNC, Type.PAYLOAD_ACK, Type.PING, Type.PONG)
 _FROM_SERVER: Final = _open(Type.RESULT, Type.UPDATE, Type.SNAPSHOT, Type.PAYLOAD, Type.PING, Type.PONG)
 
 RECEIVE: Final[Mapping[Role, _Table]] = {

@@ -122,7 +122,7 @@ def test_a_missing_field_is_an_error(message: m.Message) -> None:
         from_wire(fields[0], fields[3:-1])
 
 
-@pytest.mark.parametrize("kind", [0, 9, 12, 22, 31, 33, 34, 50, 60, 99, -1, 2**64])
+@pytest.mark.parametrize("kind", [0, 9, 12, 31, 33, 34, 50, 60, 99, -1, 2**64])
 def test_reserved_and_unknown_types_are_errors(kind: int) -> None:
     with pytest.raises(ProtocolError):
         from_wire(kind, [0])

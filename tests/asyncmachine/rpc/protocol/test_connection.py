@@ -375,7 +375,7 @@ BAD_OPEN: dict[str, tuple[Any, Code]] = {
     "request ids that go down": (lambda p: p.bytes(mutate(5)) + p.bytes(mutate(4)), Code.ORDER),
     "called states": (lambda p: p.bytes(mutate(1, states=[0] * 257)), Code.LIMIT),
     "operation": (lambda p: p.bytes(mutate(1, op=6)), Code.TYPE),
-    "flags of a mutation": (lambda p: p.bytes(mutate(1, flags=2)), Code.TYPE),
+    "flags of a mutation": (lambda p: p.bytes(mutate(1, flags=4)), Code.TYPE),
     "args": (lambda p: p.bytes(mutate(1, args=bytes(LIMITS.args + 1))), Code.LIMIT),
     "envelope": (lambda p: p.bytes(PayloadAck(1, 0, "x" * 65_530)), Code.TOO_BIG),
     "preface": (lambda p: PREFACE, Code.TOO_BIG),

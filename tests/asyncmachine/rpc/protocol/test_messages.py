@@ -17,6 +17,7 @@ def test_numbers_on_the_wire_never_change() -> None:
         "PONG": 11,
         "MUTATE": 20,
         "RESULT": 21,
+        "CANCEL": 22,
         "UPDATE": 30,
         "RESYNC": 32,
         "PAYLOAD": 40,
@@ -24,7 +25,7 @@ def test_numbers_on_the_wire_never_change() -> None:
     }
     assert [op.value for op in m.Op] == list(range(6))
     assert [code.value for code in m.Code] == list(range(23))
-    assert [s.value for s in m.Status] == [0, 1, 2, 4, 6]
+    assert [s.value for s in m.Status] == [0, 1, 2, 4, 6, 7]
     assert [s.value for s in m.PayloadStatus] == list(range(5))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncmachine.rpc.protocol.events import Closed, Installed, Moved
-from asyncmachine.rpc.protocol.messages import Code, Error, Mutate, Result, Resync, Snapshot, Update
+from asyncmachine.rpc.protocol.messages import Cancel, Code, Error, Mutate, Result, Resync, Snapshot, Update
 
 
 def mutate(rid: int) -> Mutate:
@@ -45,3 +45,15 @@ def test_h78_h79_one_resync_in_five_seconds(talk: Any) -> None:
     (closed,) = pair.ask(Resync(1))
     assert isinstance(closed, Closed)
     assert closed.code == Code.RATE
+
+
+def test_h71_a_request_is_canceled_once_and_not_before(talk: Any) -> None:
+    pair = talk()
+    pair.ask(mutate(1))
+    assert pair.ask(Cancel(1)) == [Cancel(1)]
+    for _ in range(100):
+        assert pair.ask(Cancel(1)) == []
+    (closed,) = pair.ask(Cancel(1))
+    assert closed.code == Code.RATE
+    (closed,) = talk().ask(Cancel(1))
+    assert closed.code == Code.ORDER

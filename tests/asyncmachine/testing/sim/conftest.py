@@ -8,11 +8,12 @@ from typing import Any, cast
 import pytest
 
 from asyncmachine._wire.frames import FrameReader
-from asyncmachine.rpc import netmachine, session, upstream
+from asyncmachine.rpc import netmachine, service, session
 from asyncmachine.rpc.calls import Calls
 from asyncmachine.rpc.client import Client
 from asyncmachine.rpc.outbox import Outbox
 from asyncmachine.rpc.protocol import connection
+from asyncmachine.rpc.protocol.answers import Answers
 from asyncmachine.rpc.protocol.messages import NOREPLY, Mutate, Result
 from asyncmachine.rpc.protocol.states import RECEIVE, Phase, Role
 from asyncmachine.rpc.server import Server
@@ -49,50 +50,45 @@ def answered_twice(patch: pytest.MonkeyPatch) -> None:
 
 def executed_twice(patch: pytest.MonkeyPatch) -> None:
     """Now and then a request is executed twice."""
-    original = session.execute
+    original = service.execute
 
-    def execute(source: Any, rights: Any, request: Mutate, client: str, items: int) -> tuple[int, int]:
+    def execute(source: Any, rights: Any, request: Mutate, client: str, items: int) -> Any:
         if request.rid % 50 == 0:
             original(source, rights, request, client, items)
         return original(source, rights, request, client, items)
 
-    patch.setattr(session, "execute", execute)
+    patch.setattr(service, "execute", execute)
 
 
 def asked_again(patch: pytest.MonkeyPatch) -> None:
-    """What was not answered when the session was lost is asked again in the next one."""
-    unanswered: dict[int, list[Mutate]] = {}
-    call, ended, install = upstream.Upstream.call, upstream.Upstream._ended, upstream.Upstream._install
+    """What was not answered when the session was lost is asked as something new in the next one."""
+    original = Calls.again
 
-    def keep(self: Any, *args: Any) -> Any:
-        send, sent = self._conn.send, []
-        self._conn.send = lambda message: (sent.append(message), send(message))[1]
-        try:
-            reply = call(self, *args)
-        finally:
-            self._conn.send = send
-        self.__dict__.setdefault("asked", []).extend(one for one in sent if isinstance(one, Mutate))
-        return reply
+    def again(self: Any, known: bool, last: int, now: float) -> list[Mutate]:
+        repeated = []
+        for request in original(self, known, last, now):
+            entry = self._waiting.pop(request.rid)
+            repeated.append(request._replace(rid=self.number()))
+            self._waiting[self.last] = entry
+        return repeated
 
-    def lose(self: Any, closed: Any) -> None:
-        waiting = self._calls._waiting
-        left = [one for one in self.__dict__.get("asked", []) if one.rid in waiting]
-        unanswered.setdefault(id(self._mirror), []).extend(left)
-        ended(self, closed)
+    patch.setattr(Calls, "again", again)
 
-    def repeat(self: Any, event: Any, now: float) -> None:
-        install(self, event, now)
-        for one in unanswered.pop(id(self._mirror), []):
-            self._conn.send(one._replace(rid=self._calls.number()))
 
-    patch.setattr(upstream.Upstream, "call", keep)
-    patch.setattr(upstream.Upstream, "_ended", lose)
-    patch.setattr(upstream.Upstream, "_install", repeat)
+def asked_of_another(patch: pytest.MonkeyPatch) -> None:
+    """What was not answered is asked again, even when the server was started anew."""
+    original = Calls.again
+    patch.setattr(Calls, "again", lambda self, known, last, now: original(self, True, last, now))
+
+
+def no_memory(patch: pytest.MonkeyPatch) -> None:
+    """A server does not see that it was asked the same before."""
+    patch.setattr(Answers, "begin", lambda self, rid: True)
 
 
 def answer_before_effect(patch: pytest.MonkeyPatch) -> None:
     """Results come without the clock that shows their effect."""
-    patch.setattr(session, "Result", lambda rid, status, qtick, update: Result(rid, status, qtick, None))
+    patch.setattr(service, "Result", lambda rid, status, qtick, update: Result(rid, status, qtick, None))
     original = session.Session._take_update
 
     def take(self: Any) -> Any:
@@ -268,6 +264,8 @@ PLANTED: dict[str, Plant] = {
         answered_twice,
         executed_twice,
         asked_again,
+        asked_of_another,
+        no_memory,
         answer_before_effect,
         lost_push,
         never_told_again,
