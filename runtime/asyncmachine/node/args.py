@@ -5,6 +5,7 @@ Values of users are CBOR: None, bool, int, float, str, bytes, lists and dicts wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final, Self, cast
 
@@ -93,6 +94,8 @@ class _Record:
 def _plain(value: object) -> object:
     if isinstance(value, _Record):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
     return [_plain(v) for v in cast("tuple[object, ...]", value)] if isinstance(value, tuple) else value
 
 
@@ -142,7 +145,10 @@ class LostNotice(_Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus(_Record):
-    """One worker in ``am-node status``. ``age`` in seconds, ``jobs`` asked of it so far."""
+    """One worker in ``am-node status``.
+
+    ``age`` in seconds, ``jobs`` asked of it so far, ``rss``: its memory in bytes, 0 if not known.
+    """
 
     worker: str
     phase: str
@@ -151,6 +157,7 @@ class WorkerStatus(_Record):
     jobs: int
     client: str
     states: tuple[str, ...]
+    rss: int = 0
     decoders: ClassVar[dict[str, Decoder]] = {
         "worker": decode_str,
         "phase": decode_str,
@@ -159,6 +166,7 @@ class WorkerStatus(_Record):
         "jobs": decode_int,
         "client": decode_str,
         "states": lambda value, where: tuple(decode_list(decode_str)(value, where)),
+        "rss": decode_int,
     }
 
 
@@ -170,6 +178,8 @@ class PoolStatus(_Record):
         states: active states of the supervisor.
         started, lost: workers ever started, and died without having been asked to.
         waiting: requests in the queue.
+        config: fields of its ``PoolConfig``.
+        admin: path of the socket for administrators on its computer.
     """
 
     request: int
@@ -179,6 +189,8 @@ class PoolStatus(_Record):
     started: int
     lost: int
     waiting: int
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    admin: str = ""
     workers: tuple[WorkerStatus, ...] = field(default=())
     decoders: ClassVar[dict[str, Decoder]] = {
         "request": decode_int,
@@ -188,6 +200,8 @@ class PoolStatus(_Record):
         "started": decode_int,
         "lost": decode_int,
         "waiting": decode_int,
+        "config": decode_dict(lambda item, _: item),
+        "admin": decode_str,
         "workers": lambda value, where: tuple(decode_list(WorkerStatus.from_wire)(value, where)),
     }
 

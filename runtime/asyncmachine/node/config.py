@@ -52,7 +52,7 @@ _COUNTS = {
     "queue_limit": 0,
     "lease_tries": 1,
 }
-_OPTIONAL = frozenset({"spawn_parallelism", "max_jobs", "max_rss", "max_age"})
+_OPTIONAL = frozenset({"spawn_parallelism", "max_jobs", "max_rss", "max_age", "stall_after"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,10 @@ class PoolConfig:
             worker the last choice; kill_over: more errors than this and it is replaced.
         queue_limit: requests that may wait for a worker.
         lease_tries: workers that may refuse one request before it is denied.
+        stall_after: a worker that is at work while nothing in its machine moves for so long is replaced,
+            with its stacks in its output; None: work may take any time.
         ticket_ttl: how long a granted client has to connect to its worker.
-        client_grace: how long a client that lost its connection may take to come back.
+        client_grace: how long a client that lost its connection may take to come back to its worker.
     """
 
     min: int = 2
@@ -112,6 +114,7 @@ class PoolConfig:
     kill_over: int = 3
     queue_limit: int = 256
     lease_tries: int = 3
+    stall_after: float | None = None
     ticket_ttl: float = 10.0
     client_grace: float = 15.0
 
@@ -161,11 +164,14 @@ class Resources:
         nice: added to the scheduling priority number; 0 to 19.
         memory: address space (``RLIMIT_AS``): beyond it Python raises MemoryError.
         open_files: file descriptors (``RLIMIT_NOFILE``).
+        cpu: seconds of processor time (``RLIMIT_CPU``): beyond it the kernel ends the process with
+            SIGXCPU, and a second later with SIGKILL.
     """
 
     nice: int = 0
     memory: int | None = None
     open_files: int | None = None
+    cpu: int | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -175,9 +181,12 @@ class Resources:
                 "nice": (0, "between 0 and 19"),
                 "memory": (16 * MIB, f"at least {16 * MIB}, or None"),
                 "open_files": (32, "at least 32, or None"),
+                "cpu": (1, "a whole number of seconds, at least 1, or None"),
             },
-            optional=frozenset({"memory", "open_files"}),
+            optional=frozenset({"memory", "open_files", "cpu"}),
         )
+        if self.cpu is not None and not isinstance(self.cpu, int):
+            raise _fail(self, "cpu", "a whole number of seconds, at least 1, or None")
         if self.nice > 19:
             raise _fail(self, "nice", "between 0 and 19")
 
@@ -216,7 +225,10 @@ class WorkerSpec:
         digest: of the worker's schema; empty: not checked.
         argv: the command; run as it is, never by a shell.
         worker: id of this worker; the launcher's caller gives one per launch, see :meth:`named`.
-        env: added to the environment of the supervisor.
+        env: added to the environment of the worker.
+        env_allow: names of the variables that a worker takes over from its supervisor, ``LC_*`` for all
+            that begin so; None: all of them. With a list, tokens and keys in the supervisor's
+            environment stay there.
         cwd: folder to start in; None: the supervisor's.
         on_orphan: ``finish`` or ``kill``, see :data:`OnOrphan`.
         drain: with ``finish``, the longest a worker without a supervisor may go on.
@@ -229,6 +241,7 @@ class WorkerSpec:
     digest: str = ""
     worker: str = ""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    env_allow: tuple[str, ...] | None = None
     cwd: str | None = None
     on_orphan: OnOrphan = "finish"
     drain: float = 30.0
@@ -246,6 +259,9 @@ class WorkerSpec:
         for key, value in self.env.items():
             if not key or "=" in key or "\0" in key or "\0" in value:
                 raise ValueError(f"WorkerSpec.env has {key!r}: {value!r}, a name with '=' or a NUL")
+        for pattern in self.env_allow or ():
+            if not pattern or "=" in pattern or "\0" in pattern or "*" in pattern[:-1]:
+                raise ValueError(f"WorkerSpec.env_allow has {pattern!r}, it must be NAME or PREFIX*")
         if self.on_orphan not in get_args(OnOrphan):
             raise _fail(self, "on_orphan", "'finish' or 'kill'")
         _check(self, {"drain": (0, "at least 0")}, optional=frozenset())
@@ -253,3 +269,12 @@ class WorkerSpec:
     def named(self, worker: str) -> Self:
         """The spec of one worker of this kind."""
         return replace(self, worker=worker)
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """All variables of a worker whose supervisor has the *inherited* ones."""
+        if self.env_allow is None:
+            return {**inherited, **self.env}
+        whole = {name for name in self.env_allow if not name.endswith("*")}
+        starts = tuple(name[:-1] for name in self.env_allow if name.endswith("*"))
+        kept = {k: v for k, v in inherited.items() if k in whole or (starts and k.startswith(starts))}
+        return {**kept, **self.env}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -230,7 +230,7 @@ class Desk:
     # -- answers -------------------------------------------------------------------------------
 
     def _session(self, client: str) -> Session | None:
-        for session in self._super.server.sessions:
+        for session in self._super.sessions:
             if session.client_id == client:
                 return session
         return None
@@ -267,6 +267,7 @@ class Desk:
                     jobs=member.jobs(),
                     client=lease.client if lease is not None else "",
                     states=member.mirror.active_states() if member.mirror is not None else (),
+                    rss=member.memory(),
                 )
             )
         status = PoolStatus(
@@ -277,6 +278,8 @@ class Desk:
             started=pool.started,
             lost=pool.lost,
             waiting=self.leases.waiting,
+            config={spec.name: getattr(pool.config, spec.name) for spec in fields(pool.config)},
+            admin=pool.admin_path,
             workers=tuple(rows),
         )
         self._send(client, ss.ListWorkers, status.encode())

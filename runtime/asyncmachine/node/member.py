@@ -30,7 +30,15 @@ __all__ = ["PoolMember"]
 class _Watch(Tracer):
     """Tells that a worker has moved in a way that a decision may depend on; mere work is none."""
 
-    _MATTERS = (ss.Ready, ss.Idle, ss.Provided, ss.ClientConnected, ss.Draining)
+    _MATTERS = (
+        ss.Ready,
+        ss.Idle,
+        ss.Provided,
+        ss.ClientConnected,
+        ss.Draining,
+        ss.Stalled,
+        ss.Exception,
+    )
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -56,6 +64,7 @@ class PoolMember:
         address: as it reported it.
         mirror: of its machine, once it is connected.
         fault: why this side has given it up, or "".
+        asked: its end was wanted by somebody, and is no failure.
     """
 
     def __init__(
@@ -72,6 +81,8 @@ class PoolMember:
         self.address: WorkerAddress | None = None
         self.mirror: NetMachine | None = None
         self.fault = ""
+        self.asked = False
+        self._errors = 0
         self._launcher = launcher
         self._schema = schema
         self._config = config
@@ -168,12 +179,17 @@ class PoolMember:
         """Pieces of work asked of it so far: each call of WorkRequested moves its tick by two."""
         return (self.mirror.tick(ss.WorkRequested) + 1) // 2 if self.mirror is not None else 0
 
+    def new_errors(self) -> bool:
+        """Whether an error has come up in its machine since the last call."""
+        before, self._errors = self._errors, self.mirror.tick(ss.Exception) if self.mirror is not None else 0
+        return self._errors > before + (self._errors % 2 == 0)
+
     # -- ending it -----------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Let it finish what it has begun, then end."""
+    def drain(self, *, patient: bool = False) -> None:
+        """Let it finish what it has begun, then end. *patient*: it may take as long as it takes."""
         if self.mirror is not None and self.mirror.connected:
-            self.mirror.add_nowait(ss.Draining)
+            self.mirror.add_nowait(ss.Draining, patient=patient)
         elif self.handle is not None:
             self.handle.terminate()
 

@@ -33,6 +33,7 @@ __all__ = [
     "next_deadline",
     "pick_idle",
     "plan",
+    "retired",
 ]
 
 Phase: TypeAlias = Literal["spawning", "booting", "idle", "leased", "busy", "draining", "stopping", "killed"]
@@ -59,7 +60,9 @@ class WorkerRecord:
         rss: resident memory in bytes, as last reported.
         errors: times of its errors, oldest first.
         retire: why it is to be replaced when idle, e.g. ``reload``; empty: it is not.
-        stalled: it says that it is stuck: not offered until it says otherwise.
+        stalled: its session is gone: not offered.
+        stuck: it says that it is at work and nothing has moved for ``stall_after``.
+        patient: it drains, and what it has begun may take as long as it takes.
     """
 
     id: str
@@ -74,6 +77,8 @@ class WorkerRecord:
     errors: tuple[float, ...] = ()
     retire: str = ""
     stalled: bool = False
+    stuck: bool = False
+    patient: bool = False
 
     def entered(self, phase: Phase, now: float) -> Self:
         """The record after a change of phase. A worker that is not held has no client."""
@@ -99,7 +104,11 @@ class WorkerRecord:
 
     def healthy(self, now: float, config: PoolConfig) -> bool:
         """Ready, heard of in the last heartbeat period and a half, and not stuck."""
-        return self.phase in USABLE and not self.stalled and now - self.seen < 1.5 * config.heartbeat
+        return (
+            self.phase in USABLE
+            and not (self.stalled or self.stuck)
+            and now - self.seen < 1.5 * config.heartbeat
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +153,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Let the worker end its work, and give it no more."""
+    """Let the worker end its work, and give it no more. ``patient``: without a limit."""
 
     worker: str
     reason: str
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +276,9 @@ def applied(view: PoolView, actions: Iterable[Action], now: float) -> PoolView:
     """The view after these actions were performed; for ``Launch``, the new records are yet to add."""
     for action in actions:
         match action:
-            case Drain(worker):
-                view = view.having(view.workers[worker].entered("draining", now))
+            case Drain(worker, _, patient):
+                record = view.workers[worker].entered("draining", now)
+                view = view.having(replace(record, patient=patient))
             case Stop(worker):
                 view = view.having(view.workers[worker].entered("stopping", now))
             case Kill(worker):
@@ -286,7 +297,9 @@ def _deadlines(view: PoolView, config: PoolConfig, now: float) -> Iterator[Actio
         elif w.phase in USABLE or w.phase == "draining":
             if now >= w.seen + config.silent_after:
                 yield Kill(w.id, f"silent for {config.silent_after:g} s")
-            elif w.phase == "draining" and now >= w.since + config.drain:
+            elif w.stuck:
+                yield Kill(w.id, f"stalled: at work, and nothing moved for {config.stall_after or 0:g} s")
+            elif w.phase == "draining" and not w.patient and now >= w.since + config.drain:
                 yield Stop(w.id, f"still at work after {config.drain:g} s of draining")
             elif w.phase in LEASED and (reason := _worn(w, config, now)):
                 yield Drain(w.id, reason)
@@ -298,7 +311,7 @@ def _ending(view: PoolView) -> Iterator[Action]:
     for w in reversed(list(view.workers.values())):
         if w.phase in STARTING or w.phase == "idle":
             yield Stop(w.id, "the pool ends")
-        elif w.phase in LEASED:
+        elif w.phase in LEASED or (w.phase == "draining" and w.patient):
             yield Drain(w.id, "the pool ends")
 
 
@@ -342,7 +355,20 @@ def _recycling(view: PoolView, config: PoolConfig, now: float) -> list[Action]:
     for w in view.workers.values():
         if w.phase == "idle" and (reason := _replaceable(w, config, now)):
             return [Stop(w.id, f"recycled: {reason}")]
+    for w in view.workers.values():
+        if w.phase in LEASED and w.retire:
+            return [Drain(w.id, f"recycled: {w.retire}", patient=True)]
     return []
+
+
+def retired(view: PoolView, reason: str) -> PoolView:
+    """The view after all present workers were marked to be replaced, one by one.
+
+    Those that are held come last. They finish what they have begun, however long it takes, and give
+    the rest back, so no work is lost.
+    """
+    marked = {w.id: replace(w, retire=reason) if w.phase in MEMBERS else w for w in view.workers.values()}
+    return replace(view, workers=marked)
 
 
 def _launches(view: PoolView, config: PoolConfig, now: float) -> Iterator[Action]:
@@ -374,7 +400,7 @@ def _times(view: PoolView, config: PoolConfig) -> Iterator[float]:
         elif w.phase in USABLE or w.phase == "draining":
             yield w.seen + 1.5 * config.heartbeat
             yield w.seen + config.silent_after
-        if w.phase == "draining":
+        if w.phase == "draining" and not w.patient:
             yield w.since + config.drain
         elif w.phase == "idle":
             yield w.since + config.shrink_after

@@ -18,18 +18,13 @@ from typing import Any, Self
 
 import anyio
 
-from amstates.supervisor import (
-    SUPERVISOR_SCHEMA,
-    ForkWorkerArgs,
-    ListWorkersArgs,
-    ProvideWorkerArgs,
-    ReleaseWorkerArgs,
-    SupervisorHandlers,
-)
+from amstates.supervisor import SUPERVISOR_SCHEMA, ForkWorkerArgs
 from amstates.supervisor import SupervisorStates as ss
 from amstates.worker import WORKER_SCHEMA
+from amstates.worker import WorkerStates as worker_ss
 from asyncmachine.errors import LaunchError, NodeError, PoolBroken
 from asyncmachine.machine import Machine
+from asyncmachine.node.commands import Commands
 from asyncmachine.node.config import PoolConfig, WorkerSpec
 from asyncmachine.node.desk import Desk
 from asyncmachine.node.launchers.base import Exit, Launcher
@@ -45,6 +40,7 @@ from asyncmachine.node.pool import (
     Recover,
     Stop,
     WorkerRecord,
+    applied,
     derive,
     next_deadline,
     plan,
@@ -62,7 +58,7 @@ _MAX_SESSIONS = 1024
 _LAST_PATIENCE = 5.0  # seconds over the grace of a killed worker, to see it reaped
 
 
-class Supervisor(SupervisorHandlers):
+class Supervisor(Commands):
     """A pool. Use it as an async context manager; leaving the block stops the pool in good order.
 
     Args:
@@ -166,19 +162,18 @@ class Supervisor(SupervisorHandlers):
         finally:
             await self._launcher.__aexit__(None, None, None)
 
-    async def stop(self, *, hurry: bool = False) -> None:
+    async def stop(self, *, hurry: bool = False, moved_to: str = "") -> None:
         """Let clients finish, end all workers, and wait for that. No new leases from now on.
 
         Args:
             hurry: work in progress gets ``grace`` seconds instead of ``drain``.
+            moved_to: ``HOST:PORT`` of another supervisor, for the clients to go on with.
         """
-        now = anyio.current_time()
         if hurry:
             self.config = replace(self.config, drain=self.config.grace)
-        self.view = replace(self.view, draining=True)
-        self.machine.add(ss.Draining)
-        self.desk.deny_all("the pool is draining", now)
+        self.machine.add(ss.Draining, moved_to=moved_to)
         if hurry:
+            now = anyio.current_time()
             for member in self.members.values():
                 self._set(self.view.workers[member.id].entered("stopping", now))
                 member.stop()
@@ -197,6 +192,7 @@ class Supervisor(SupervisorHandlers):
         async with listener, anyio.create_task_group() as tasks:
             self.desk.tasks = tasks
             tasks.start_soon(self.server.serve, listener)
+            tasks.start_soon(self.serve_admins, self._folder.name)
             event.machine.add([ss.LocalRpcReady, ss.PublicRpcReady])
             self.reconcile()
             await self._keep_time()
@@ -243,7 +239,10 @@ class Supervisor(SupervisorHandlers):
             mirror = member.mirror
             connected = mirror is not None and mirror.connected
             if mirror is not None and connected:
-                record = replace(record, seen=mirror.heard or now, jobs=member.jobs())
+                stuck = mirror.is_active(worker_ss.Stalled)
+                record = replace(record, seen=mirror.heard or now, jobs=member.jobs(), stuck=stuck)
+                if member.new_errors():
+                    record = record.failed(now, self.config)
                 if self.config.max_rss is not None:  # asked only where it is wanted: it reads a file
                     record = replace(record, rss=member.memory())
             if not connected and record.phase not in ("spawning", "booting"):
@@ -275,10 +274,10 @@ class Supervisor(SupervisorHandlers):
                 for _ in range(count):
                     self._launch(now)
                 self.view = replace(self.view, restarts=self.view.restarts.launched(self.config, now))
-            case Drain(worker, reason):
+            case Drain(worker, reason, patient):
                 _log.info("worker %s drains: %s", worker, reason)
-                self._set(self.view.workers[worker].entered("draining", now))
-                self.members[worker].drain()
+                self.view = applied(self.view, [action], now)
+                self.members[worker].drain(patient=patient)
             case Stop(worker, reason):
                 _log.info("worker %s stops: %s", worker, reason)
                 self._set(self.view.workers[worker].entered("stopping", now))
@@ -328,7 +327,10 @@ class Supervisor(SupervisorHandlers):
         worker = f"w{self.started}"
         options = ("--id", worker, "--kind", self.kind)
         places = ("--run-dir", self._folder.name)
-        times = ("--drain", str(self.config.drain), "--heartbeat", str(self.config.heartbeat))
+        config = self.config
+        times = ["--drain", str(config.drain), "--heartbeat", str(config.heartbeat)]
+        if config.stall_after is not None:
+            times += ["--stall", str(config.stall_after)]
         spec = replace(
             self._spec.named(worker),
             argv=(*self._spec.argv, *options, *places, *times),
@@ -364,7 +366,7 @@ class Supervisor(SupervisorHandlers):
         self.view = self.view.without(member.id)
         text = _obituary(member, result, error)
         self.desk.worker_gone(member.id, text)
-        if record.phase in ("stopping", "draining") or self.view.draining:
+        if record.phase in ("stopping", "draining") or member.asked or self.view.draining:
             _log.info("%s", text)
             self._event(ss.WorkerKilled, worker=member.id)
         else:
@@ -384,41 +386,11 @@ class Supervisor(SupervisorHandlers):
                 self._break(error, now)
         self.reconcile()
 
-    def exception_state(self, event: Event[Any]) -> None:
-        """Errors of workers and of the pool are logged where they are found, in whole sentences."""
-
-    def err_worker_state(self, event: Event[Any]) -> None:
-        """A worker's fault is over as soon as it is noted; whether the pool suffers, ErrPool says."""
-        broken = event.machine.is_active(ss.ErrPool)
-        event.machine.remove([ss.ErrWorker] if broken else [ss.ErrWorker, ss.Exception])
-
     # -- clients -------------------------------------------------------------------------------
 
     def _client_left(self, session: Any) -> None:
         self._event(ss.ClientDisconnected)
         self.desk.client_gone(session.client_id)
-
-    def provide_worker_state(self, event: Event[ProvideWorkerArgs]) -> None:
-        """A client asks for a worker: it is always answered, see :class:`Desk`."""
-        event.machine.remove(ss.ProvideWorker)
-        self.desk.asked(event.data, _client_of(event), anyio.current_time())
-        self.reconcile()
-
-    def release_worker_state(self, event: Event[ReleaseWorkerArgs]) -> None:
-        """A client does not want its worker any more, or never came to want it."""
-        event.machine.remove(ss.ReleaseWorker)
-        self.desk.withdraw(_client_of(event), event.data.request)
-        self.reconcile()
-
-    def list_workers_state(self, event: Event[ListWorkersArgs]) -> None:
-        """Somebody wants to see the pool."""
-        event.machine.remove(ss.ListWorkers)
-        self.desk.list_workers(event, _client_of(event))
-
-
-def _client_of(event: Event[Any]) -> str:
-    """The client that made the mutation: the server puts the id of its session there, nobody else can."""
-    return event.source.machine if event.source is not None else ""
 
 
 def _obituary(member: PoolMember, result: Exit | None, error: LaunchError | None) -> str:

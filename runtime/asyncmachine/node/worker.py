@@ -195,9 +195,13 @@ class Worker(WorkerHandlers):
         """That this runs is the answer: the loop of the machine is alive."""
         event.machine.remove(ss.Healthcheck)
 
+    def log_rotate_state(self, event: Event[Any]) -> None:
+        """The supervisor has the output; who writes files of its own begins new ones here."""
+        event.machine.remove(ss.LogRotate)
+
     async def draining_state(self, event: Event[Any]) -> None:
-        """Finish the work in progress, at most ``drain`` seconds, then end."""
-        with anyio.move_on_after(self.settings.drain):
+        """Finish the work in progress, at most ``drain`` seconds unless it is ``patient``, then end."""
+        with anyio.move_on_after(None if event.args.get("patient") else self.settings.drain):
             await event.machine.when_not(ss.Working)
         # To take its leave, for a worker, means that nothing it began is unanswered.
         code = Code.TIMEOUT if event.machine.is_active(ss.Working) else Code.OK

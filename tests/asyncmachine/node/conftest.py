@@ -142,6 +142,7 @@ class Hand:
         self.here, self.there = socket.socketpair()
         self.asked = 0  # how often it was asked to end
         self.killed = False
+        self.rotated = 0  # how often a new log file was begun
         self.resident = 0  # bytes of memory that it says it takes
         self.worker: FunctionWorker | None = None
         self._scope = anyio.CancelScope()
@@ -191,6 +192,9 @@ class Hand:
 
     def memory(self) -> int:
         return self.resident
+
+    def rotate(self) -> None:
+        self.rotated += 1
 
     def terminate(self) -> None:
         self.asked += 1

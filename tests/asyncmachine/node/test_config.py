@@ -103,3 +103,22 @@ def test_resources(field: str, value: int) -> None:
 def test_log_files(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"LogFiles\.{field} is {value!r}"):
         LogFiles(**{"folder": "/x", field: value})  # type: ignore[arg-type]
+
+
+def test_a_worker_takes_over_what_it_may() -> None:
+    mine = {"HOME": "/h", "LC_ALL": "C", "LC_TIME": "C", "TOKEN": "secret", "LC": "x"}
+    spec = WorkerSpec(kind="k", argv=("x",), env={"A": "1", "HOME": "/w"})
+    assert spec.environment(mine) == {**mine, "A": "1", "HOME": "/w"}
+    few = dataclasses.replace(spec, env_allow=("HOME", "LC_*"))
+    assert few.environment(mine) == {"LC_ALL": "C", "LC_TIME": "C", "A": "1", "HOME": "/w"}
+    assert dataclasses.replace(spec, env_allow=()).environment(mine) == {"A": "1", "HOME": "/w"}
+    for bad in ("", "A=B", "A*B"):
+        with pytest.raises(ValueError, match="NAME or PREFIX"):
+            dataclasses.replace(spec, env_allow=(bad,))
+
+
+def test_processor_time_is_whole_seconds() -> None:
+    assert Resources(cpu=3).cpu == 3
+    for bad in (0, 1.5):
+        with pytest.raises(ValueError, match="whole number of seconds"):
+            Resources(cpu=bad)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ from asyncmachine.node.pool import (
     next_deadline,
     pick_idle,
     plan,
+    retired,
 )
 from asyncmachine.node.restarts import Failure, Restarts
 
@@ -283,6 +284,23 @@ def test_only_an_idle_worker_can_be_held() -> None:
     assert (held.entered("idle", 2.0).client, held.entered("stopping", 2.0).lease) == ("", 0)
 
 
+def test_reload_takes_idle_ones_first_and_held_ones_without_a_limit() -> None:
+    config = PoolConfig(min=2, max=3, warm=0, drain=1)
+    old = retired(view(worker("a", "busy", client="c"), worker("b", "idle")), "reload")
+    assert plan(old, config, 1) == [Stop("b", "recycled: reload"), Launch(1)]
+    half = old.without("b").having(worker("n", "idle"))
+    action, _ = plan(half, config, 1)
+    assert action == Drain("a", "recycled: reload", patient=True)
+    later = applied(half, [action], 1)
+    for record in later.workers.values():
+        later = later.having(replace(record, seen=1000.0))
+    assert plan(later, config, 1000) == [Launch(1)]
+    assert plan(replace(later, draining=True), config, 1000) == [
+        Stop("n", "the pool ends"),
+        Drain("a", "the pool ends"),
+    ]
+
+
 # -- random histories -------------------------------------------------------------------------
 
 
@@ -307,6 +325,11 @@ class Pool(RuleBasedStateMachine):
     def step(self) -> None:
         """Perform the plan, as a supervisor does."""
         actions = plan(self.view, self.config, self.now)
+        recycled = [a for a in actions if isinstance(a, Stop | Drain) and a.reason.startswith("recycled")]
+        assert len(recycled) <= 1
+        if recycled:
+            assert not self.view.count({"spawning", "booting", "draining", "stopping", "killed"})
+            assert self.view.count({"idle", "leased", "busy"}) >= desired(self.view, self.config)
         self.view = applied(self.view, actions, self.now)
         for action in actions:
             if isinstance(action, Launch):
@@ -391,6 +414,17 @@ class Pool(RuleBasedStateMachine):
         if alive:
             self.heartbeats()
         self.step()
+
+    @rule()
+    def reloads(self) -> None:
+        self.view = retired(self.view, "reload")
+        self.step()
+
+    @rule(data=st.data())
+    def stalls(self, data: st.DataObject) -> None:
+        if record := self.some(data, "busy"):
+            self.put(replace(record, stuck=True))
+            assert self.view.workers[record.id].phase == "killed"
 
     @rule(waiting=st.integers(0, 8))
     def requests_wait(self, waiting: int) -> None:

@@ -7,6 +7,7 @@ it reports, and the life line, on which nothing is ever written and which ends w
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import select
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +41,12 @@ _PR_SET_PDEATHSIG: Final = 1
 def channel_env(spec: WorkerSpec, boot: int, life: int) -> Mapping[str, str]:
     """What a launcher adds to the environment, given the numbers of the descriptors in the child."""
     limits = spec.resources
-    given = {"nice": limits.nice or None, "memory": limits.memory, "open_files": limits.open_files}
+    given = {
+        "nice": limits.nice or None,
+        "memory": limits.memory,
+        "open_files": limits.open_files,
+        "cpu": limits.cpu,
+    }
     return {
         _BOOT: str(boot),
         _LIFE: str(life),
@@ -109,6 +116,9 @@ def _limit(text: str) -> None:
         name, value = item.split("=")
         if name == "nice":
             os.nice(int(value))
+        elif name == "cpu":  # counted from the start of the process; the hard limit is for who ignores it
+            spent = math.ceil(time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (spent + int(value), spent + int(value) + 1))
         else:
             what = {"memory": resource.RLIMIT_AS, "open_files": resource.RLIMIT_NOFILE}[name]
             resource.setrlimit(what, (int(value), resource.getrlimit(what)[1]))

@@ -77,7 +77,7 @@ class ForkserverLauncher(LocalLauncher):
         request = {
             "argv": _arguments(spec),
             "cwd": spec.cwd or str(Path.cwd()),
-            "env": {**os.environ, **spec.env, **channel_env(spec, 0, 0)},  # it knows the numbers
+            "env": {**spec.environment(os.environ), **channel_env(spec, 0, 0)},  # it knows the numbers
         }
         # What was asked for exists, so its answer is not left unread.
         with channels(spec) as (ends, descriptors), anyio.CancelScope(shield=True):

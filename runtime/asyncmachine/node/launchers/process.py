@@ -59,7 +59,7 @@ def _spawn(spec: WorkerSpec) -> ProcessHandle:
                 stdout=output,
                 stderr=output,
                 cwd=spec.cwd,
-                env={**os.environ, **spec.env, **channel_env(spec, boot, life)},
+                env={**spec.environment(os.environ), **channel_env(spec, boot, life)},
                 pass_fds=(boot, life),
                 start_new_session=True,
             )

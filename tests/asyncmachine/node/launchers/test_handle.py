@@ -370,6 +370,24 @@ async def test_limits_are_in_force_before_user_code(python: Python, run: Run) ->
     assert end.output.split() == [str(os.nice(0) + 3).encode(), b"64", str(1 << 32).encode()]
 
 
+async def test_processor_time_is_limited(python: Python, run: Run) -> None:
+    code = "from asyncmachine.node.launchers.child import inherit\ninherit()\nwhile True: pass"
+    end = await run(python(code, resources=Resources(cpu=1)))
+    assert end.signal == signal.SIGXCPU
+    assert end.user + end.system < 4
+
+
+async def test_a_worker_inherits_only_what_is_allowed(
+    launcher_kind: LauncherKind, python: Python, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AM_TEST_TOKEN", "secret")
+    monkeypatch.setenv("AM_TEST_OPEN", "yes")
+    code = "import os; print(sorted(n for n in os.environ if n.startswith('AM_TEST')))"
+    allowed = ("PATH", "PYTHON*", "AM_TEST_O*")
+    end = await run(python(code, env={"AM_TEST_OWN": "1"}, env_allow=allowed))
+    assert end.output == b"['AM_TEST_OPEN', 'AM_TEST_OWN']\n"
+
+
 # -- orphans ----------------------------------------------------------------------------------
 
 INHERIT = "from asyncmachine.node.launchers.child import inherit\ni = inherit()\n"
