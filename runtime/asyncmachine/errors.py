@@ -25,6 +25,7 @@
         ├── LaunchError        a worker process could not be started at all
         ├── PoolBroken         workers die before they are ready; forking has stopped
         ├── NoWorker           the supervisor granted no worker: busy, denied or timed out
+        ├── StaleDecision      a command about a worker that has moved since it was decided
         └── WorkFailed
             ├── WorkError      the function raised; carries the remote traceback as text
             ├── WorkTimeout    the work took longer than its deadline
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from asyncmachine.schema import Invariant, Problem
@@ -65,6 +66,7 @@ __all__ = [
     "SchemaError",
     "SchemaMismatch",
     "SnapshotError",
+    "StaleDecision",
     "UnknownState",
     "WorkError",
     "WorkFailed",
@@ -243,6 +245,20 @@ class NoWorker(NodeError):
         super().__init__(reason)
 
 
+class StaleDecision(NodeError):
+    """A command about a worker that has moved on since it was decided; nothing was done.
+
+    Attributes:
+        worker: its id. ``expected``, ``clock``: sums of its ticks, when it was decided and now.
+    """
+
+    def __init__(self, worker: str, expected: int, clock: int) -> None:
+        self.worker, self.expected, self.clock = worker, expected, clock
+        super().__init__(
+            f"worker {worker} has moved from clock {expected} to {clock} since this was decided; look again"
+        )
+
+
 class WorkFailed(NodeError):
     """Root of the ways in which a piece of work ends without a result."""
 
@@ -260,4 +276,12 @@ class WorkTimeout(WorkFailed):
 
 
 class WorkerLost(WorkFailed):
-    """The worker died, or could not be reached any more, while it held the work."""
+    """The worker died, or could not be reached any more, while it held the work.
+
+    Attributes:
+        report: how it ended, an :class:`asyncmachine.node.exits.ExitReport`; None if no supervisor could say.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        self.report = report
+        super().__init__(message)

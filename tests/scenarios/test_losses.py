@@ -43,6 +43,13 @@ async def test_a_killed_worker_takes_the_job_it_was_at_and_no_other(lab: Any) ->
             assert lost.index == 0
             assert isinstance(lost.error, WorkerLost)
             assert f"(pid {pid}) ended by SIGKILL" in str(lost.error)
+            report = lost.error.report
+            assert (report.reason, report.signal, report.pid) == ("signalled", 9, pid)
+            assert (report.worker, report.phase, report.client) == (lost.worker, "busy", client.id)
+            assert report.max_rss > 1_000_000
+            assert report.user > 0
+            assert {"Working", "ClientConnected"} <= set(report.states)
+            assert await client.exits() == (pool.exits.of(lost.worker),)
             assert run.lost == (lost.worker,)
             await pool.machine.when("PoolReady", "PoolNormalized")
             assert pool.lost == 1

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from asyncmachine.cli.exits import show_exits
 from asyncmachine.cli.mistake import Mistake
 from asyncmachine.cli.pools import function_pool, launcher_of
 from asyncmachine.cli.start import LAUNCHERS, default_launcher
@@ -20,6 +21,7 @@ from asyncmachine.errors import AsyncMachineError
 from asyncmachine.node.args import PoolStatus
 from asyncmachine.node.client import ClientConfig, NodeClient
 from asyncmachine.node.config import PoolConfig
+from asyncmachine.node.exits import ExitReport
 from asyncmachine.node.supervisor import Supervisor
 from asyncmachine.node.targets import load_function, load_path, parse_address
 
@@ -94,18 +96,25 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("address", metavar="HOST:PORT")
 @click.option("--kind", default="", help="The kind of pool that is expected there; default: any.")
-def status(address: str, kind: str) -> None:
+@click.option("--exits", is_flag=True, help="Show how the last workers ended.")
+@click.option("--worker", default="", help="With --exits: only this one, with all of its output.")
+@click.option("--json", "as_json", is_flag=True, help="With --exits: one JSON object per worker and line.")
+def status(address: str, kind: str, *, exits: bool, worker: str, as_json: bool) -> None:
     r"""Show the pool of the supervisor at HOST:PORT: its states, clients and workers.
 
     \b
     Example:
       am-node status 127.0.0.1:7070
+      am-node status 127.0.0.1:7070 --exits --worker w3
     """
     try:
         parse_address(address)
     except ValueError as error:
         raise Mistake(str(error)) from None
     try:
+        if exits:
+            show_exits(anyio.run(partial(_ask_exits, address, kind, worker)), as_json=as_json)
+            return
         found = anyio.run(partial(_ask, address, kind))
     except (AsyncMachineError, OSError) as error:
         click.echo(f"am-node status: {error}", err=True)
@@ -116,6 +125,11 @@ def status(address: str, kind: str) -> None:
 async def _ask(address: str, kind: str) -> PoolStatus:
     async with NodeClient([address], kind=kind, config=ClientConfig(start_timeout=3.0)) as client:
         return await client.status()
+
+
+async def _ask_exits(address: str, kind: str, worker: str) -> tuple[ExitReport, ...]:
+    async with NodeClient([address], kind=kind, config=ClientConfig(start_timeout=3.0)) as client:
+        return await client.exits(worker)
 
 
 def _show(found: PoolStatus) -> None:

@@ -135,12 +135,21 @@ class Answer(_Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostNotice(_Record):
-    """The supervisor's word on a leased worker that died: which, and how."""
+    """The supervisor's word on a leased worker that died: which, and how.
+
+    ``report`` is an encoded :class:`~asyncmachine.node.exits.ExitReport`.
+    """
 
     worker: str
     lease: int
     reason: str
-    decoders: ClassVar[dict[str, Decoder]] = {"worker": decode_str, "lease": decode_int, "reason": decode_str}
+    report: bytes = b""
+    decoders: ClassVar[dict[str, Decoder]] = {
+        "worker": decode_str,
+        "lease": decode_int,
+        "reason": decode_str,
+        "report": decode_bytes,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from asyncmachine._perform import TaskOwner
 from asyncmachine.errors import ArgsError, AsyncMachineError, NodeError, NoWorker, Refused, RpcError
 from asyncmachine.machine import Machine
 from asyncmachine.node.args import GRANTED, Answer, LostNotice, PoolStatus
+from asyncmachine.node.exits import ExitBook, ExitReport
 from asyncmachine.node.fleet import Fleet, FleetConfig, MapRun
 from asyncmachine.node.targets import parse_address
 from asyncmachine.rpc.client import Client, tcp
@@ -82,7 +83,7 @@ class NodeClient(ClientHandlers):
         self._super: Client | None = None
         self._requests: dict[int, Callable[[Any], None]] = {}
         self._next_request = 0
-        self._notices: dict[str, str] = {}
+        self._notices: dict[str, LostNotice] = {}
         self._noticed = anyio.Event()
         self._refusal: AsyncMachineError | None = None
         self._default: Fleet | None = None
@@ -183,9 +184,11 @@ class NodeClient(ClientHandlers):
             elif payload.name == super_ss.ListWorkers:
                 status = PoolStatus.decode(payload.data)
                 self._answered(status.request, status)
+            elif payload.name == super_ss.ListExits:
+                self._answered(*ExitBook.read(payload.data))
             elif payload.name == super_ss.WorkerLost:
                 notice = LostNotice.decode(payload.data)
-                self._notices[notice.worker] = notice.reason
+                self._notices[notice.worker] = notice
                 event, self._noticed = self._noticed, anyio.Event()
                 event.set()
         except ArgsError as error:
@@ -274,13 +277,14 @@ class NodeClient(ClientHandlers):
         """An event."""
         event.machine.remove(ss.WorkerDenied)
 
-    async def _explain(self, worker: str) -> str:
+    async def _explain(self, worker: str) -> tuple[str, ExitReport | None]:
         while worker not in self._notices:
             if self._super is None:
-                return "its connection ended, and no supervisor can say why"
+                return "its connection ended, and no supervisor can say why", None
             await self._noticed.wait()
-        self.machine.add(ss.WorkerLost, reason=self._notices[worker])
-        return self._notices.pop(worker)
+        notice = self._notices.pop(worker)
+        self.machine.add(ss.WorkerLost, reason=notice.reason)
+        return notice.reason, ExitReport.decode(notice.report) if notice.report else None
 
     def worker_lost_state(self, event: Event[Any]) -> None:
         """An event."""
@@ -296,6 +300,19 @@ class NodeClient(ClientHandlers):
         if status is None:
             raise NodeError(f"no supervisor at {self._where()}")
         return status  # type: ignore[no-any-return]
+
+    async def exits(self, worker: str = "") -> tuple[ExitReport, ...]:
+        """How the last workers of the pool ended, oldest first; or one of them, with all of its output.
+
+        The output is that of workers that this client held, or nobody.
+
+        Raises:
+            NodeError: there is no session with a supervisor.
+        """
+        reports = await self._ask(super_ss.ListExits, lambda _: True, worker=worker)
+        if reports is None:
+            raise NodeError(f"no supervisor at {self._where()}")
+        return reports  # type: ignore[no-any-return]
 
     # -- work ----------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from amstates.worker import WorkerStates as worker_ss
 from asyncmachine.machine import Machine
 from asyncmachine.node.config import PoolConfig
 from asyncmachine.node.desk import Desk
+from asyncmachine.node.exits import ExitReason
 from asyncmachine.node.member import PoolMember
 from asyncmachine.node.pool import PoolView, retired
 from asyncmachine.rpc.acl import Acl
@@ -38,7 +39,7 @@ from asyncmachine.rpc.protocol.messages import Code
 from asyncmachine.rpc.server import Server, Session
 from asyncmachine.schema import Event
 
-__all__ = ["Commands"]
+__all__ = ["Commands", "client_of"]
 
 _log = logging.getLogger("asyncmachine.supervisor")
 _MAX_ADMINS = 16
@@ -85,20 +86,20 @@ class Commands(SupervisorHandlers):
     def provide_worker_state(self, event: Event[ProvideWorkerArgs]) -> None:
         """A client asks for a worker: it is always answered, see :class:`Desk`."""
         event.machine.remove(ss.ProvideWorker)
-        self.desk.asked(event.data, _client_of(event), anyio.current_time())
+        self.desk.asked(event.data, client_of(event), anyio.current_time())
         self.reconcile()
 
     def release_worker_state(self, event: Event[ReleaseWorkerArgs]) -> None:
         """A client does not want its worker any more, or never came to want it."""
         event.machine.remove(ss.ReleaseWorker)
-        self.desk.withdraw(_client_of(event), event.data.request)
+        self.desk.withdraw(client_of(event), event.data.request)
         self.reconcile()
 
     def worker_issues_state(self, event: Event[WorkerIssuesArgs]) -> None:
         """A client complains about its own worker: that counts as an error of it."""
         event.machine.remove(ss.WorkerIssues)
         lease = self.desk.leases.lease(event.data.lease)
-        if lease is None or lease.client != _client_of(event) or lease.worker not in self.view.workers:
+        if lease is None or lease.client != client_of(event) or lease.worker not in self.view.workers:
             return
         _log.warning(
             "client %s complains about worker %s: %.500r", lease.client, lease.worker, event.data.text
@@ -110,7 +111,7 @@ class Commands(SupervisorHandlers):
     def list_workers_state(self, event: Event[ListWorkersArgs]) -> None:
         """Somebody wants to see the pool."""
         event.machine.remove(ss.ListWorkers)
-        self.desk.list_workers(event, _client_of(event))
+        self.desk.list_workers(event, client_of(event))
 
     # -- administrators ------------------------------------------------------------------------
 
@@ -142,13 +143,18 @@ class Commands(SupervisorHandlers):
         event.machine.remove(ss.KillWorker)
         member = self.members.get(event.data.worker)
         if member is not None:
-            _log.warning("worker %s is killed on demand", member.id)
-            member.fault = member.fault or "killed on demand"
-            member.asked = True
-            record = self.view.workers[member.id].entered("killed", anyio.current_time())
-            self.view = self.view.having(record)
-            member.kill()
-            self.reconcile()
+            self.kill_on_demand(member)
+
+    def kill_on_demand(self, member: PoolMember) -> None:
+        """End it; see :meth:`kill_worker_state`."""
+        _log.warning("worker %s is killed on demand", member.id)
+        member.fault = member.fault or "killed on demand"
+        member.asked = True
+        member.orders.killed = member.orders.killed or ExitReason.KILLED_BY_SUPERVISOR
+        record = self.view.workers[member.id].entered("killed", anyio.current_time())
+        self.view = self.view.having(record)
+        member.kill()
+        self.reconcile()
 
     def draining_state(self, event: Event[DrainingArgs]) -> None:
         """No new leases; idle workers end now, the others when their work is done.
@@ -197,7 +203,7 @@ class Commands(SupervisorHandlers):
         event.machine.remove([ss.ErrWorker] if broken else [ss.ErrWorker, ss.Exception])
 
 
-def _client_of(event: Event[Any]) -> str:
+def client_of(event: Event[Any]) -> str:
     """The client that made the mutation: the server puts the id of its session there, nobody else can."""
     return event.source.machine if event.source is not None else ""
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
-from amstates.supervisor import ListWorkersArgs, ProvideWorkerArgs
+from amstates.supervisor import ListExitsArgs, ListWorkersArgs, ProvideWorkerArgs
 from amstates.supervisor import SupervisorStates as ss
 from amstates.worker import WorkerStates as worker_ss
-from asyncmachine.errors import RpcError
+from asyncmachine.errors import NodeError, RpcError
 from asyncmachine.node.args import GRANTED, Answer, LostNotice, PoolStatus, WorkerStatus
+from asyncmachine.node.exits import ExitReport
 from asyncmachine.node.leases import Busy, Denied, Granted, Lease, LeaseTable, Queued, Request
 from asyncmachine.node.pool import pick_idle
 from asyncmachine.rpc.acl import ticket_digest
@@ -176,6 +177,24 @@ class Desk:
                 self._deny(lease.request, outcome.reason)
         pool.reconcile()
 
+    def assign(self, worker: str, client: str, now: float) -> Lease:
+        """Give this worker to the first request of this client.
+
+        Raises:
+            NodeError: the worker is not free, or the client does not wait for one.
+        """
+        pool = self._super
+        record = pool.view.workers.get(worker)
+        if record is None or record.phase != "idle" or not record.healthy(now, pool.config):
+            state = "not there" if record is None else f"{record.phase}, or not heard of"
+            raise NodeError(f"worker {worker} cannot be assigned to {client!r}: it is {state}")
+        lease = self.leases.give(client, worker, now)
+        if lease is None:
+            raise NodeError(f"worker {worker} cannot be assigned: client {client!r} does not wait for one")
+        self._grant(lease, now)
+        self._count()
+        return lease
+
     def withdraw(self, client: str, number: int) -> None:
         """A client does not want what it asked for with this request. Only its own ones can be meant."""
         if not self.leases.withdraw(client, number):
@@ -198,17 +217,17 @@ class Desk:
         self.leases.release(lease.id)
         self._confirmed.discard(lease.id)
 
-    def worker_gone(self, worker: str, reason: str) -> None:
+    def worker_gone(self, report: ExitReport) -> None:
         """A worker has died: whoever holds it is told how."""
+        worker = report.worker
         lease = self.leases.release_worker(worker)
         if lease is None:
             return
         confirmed = lease.id in self._confirmed
         self._confirmed.discard(lease.id)
         if confirmed:
-            self._send(
-                lease.client, ss.WorkerLost, LostNotice(worker=worker, lease=lease.id, reason=reason).encode()
-            )
+            notice = LostNotice(worker=worker, lease=lease.id, reason=report.detail, report=report.encode())
+            self._send(lease.client, ss.WorkerLost, notice.encode())
         else:
             # Its client has not heard of it yet: the request goes on to the next worker.
             request = replace(lease.request, tried=(*lease.request.tried, worker))
@@ -247,6 +266,11 @@ class Desk:
 
     def _deny(self, request: Request, reason: str) -> None:
         self._answer(request.client, Answer(request=request.number, status="denied", reason=reason))
+
+    def list_exits(self, event: Event[ListExitsArgs], client: str) -> None:
+        """Send *client* how the last workers ended."""
+        data = self._super.exits.answer(event.data.request, event.data.worker, client)
+        self._send(client, ss.ListExits, data)
 
     def list_workers(self, event: Event[ListWorkersArgs], client: str) -> None:
         """Send the status of the pool to *client*."""

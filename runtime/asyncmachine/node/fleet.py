@@ -23,6 +23,7 @@ from asyncmachine.errors import (
 )
 from asyncmachine.node.args import REFUSED, Answer, WorkResult, decode_value, encode_value
 from asyncmachine.node.dispatch import Dispatcher, Job, Lost
+from asyncmachine.node.exits import ExitReport
 from asyncmachine.node.link import MAX_INPUT, WorkerLink
 
 __all__ = ["Fleet", "FleetConfig", "MapRun", "Outcome"]
@@ -92,14 +93,14 @@ class Fleet:
     Args:
         spawn: starts a task that its owner ends.
         lease: asks the supervisor for a worker; raises ``NoWorker``.
-        explain: how the worker died, as far as the supervisor says so; may take a moment.
+        explain: how the worker died, as far as the supervisor says so, with its report; may take a moment.
         identity: id of the client, and the kind of its workers.
     """
 
     def __init__(
         self,
         lease: Callable[[], Awaitable[Answer]],
-        explain: Callable[[str], Awaitable[str]],
+        explain: Callable[[str], Awaitable[tuple[str, ExitReport | None]]],
         spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],
         *,
         identity: tuple[str, str],
@@ -255,14 +256,15 @@ class Fleet:
     async def _mourn(self, link: WorkerLink, lost: Lost | None) -> None:
         if lost is None:
             return
-        reason = "its connection ended"
+        reason, report = "its connection ended", None
         with anyio.move_on_after(_NOTICE):
-            reason = await self._explain(link.worker)
+            reason, report = await self._explain(link.worker)
         self.lost.append(link.worker)
         text = f"worker {link.worker} was lost while it held this job: {reason}"
         if lost.poison:
             text += f"; the job is given up, {lost.job.deaths} workers died with it"
-        self._deliver(lost.job.index, Outcome(lost.job.index, error=WorkerLost(text), worker=link.worker))
+        error = WorkerLost(text, report)
+        self._deliver(lost.job.index, Outcome(lost.job.index, error=error, worker=link.worker))
 
     def _give_up(self, error: NoWorker) -> None:
         """One worker less. The others go on; without any, all jobs fail."""

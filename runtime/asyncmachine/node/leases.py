@@ -186,6 +186,20 @@ class LeaseTable:
         self._turns = {c: t for c, t in self._turns.items() if t > self._served}
         return granted
 
+    def give(self, client: str, worker: str, now: float) -> Lease | None:
+        """Grant this worker to the first of the requests of *client* that wait. None: there is none.
+
+        Raises:
+            ValueError: the worker is leased already.
+        """
+        mine = [w for w in self._waiting.values() if w.request.client == client and now < w.request.deadline]
+        if not mine:
+            return None
+        entry = min(mine, key=_Waiting.before)
+        lease = self._grant(entry.request, worker, now)
+        del self._waiting[entry.request.key]
+        return lease
+
     def refused(self, lease_id: int) -> Request | Denied:
         """The worker refused the lease: the request goes back to the head of its client's turn.
 

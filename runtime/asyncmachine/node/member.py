@@ -17,6 +17,7 @@ from asyncmachine.api import Tracer
 from asyncmachine.errors import NodeError, RpcError
 from asyncmachine.node.bootstrap import WorkerAddress, receive_address
 from asyncmachine.node.config import PoolConfig, WorkerSpec
+from asyncmachine.node.exits import Orders
 from asyncmachine.node.launchers.base import Exit, Handle, Launcher
 from asyncmachine.node.pool import Phase
 from asyncmachine.rpc.client import Client, unix
@@ -63,8 +64,10 @@ class PoolMember:
         handle: of its process, once there is one.
         address: as it reported it.
         mirror: of its machine, once it is connected.
+        last: the mirror, even after it was lost.
         fault: why this side has given it up, or "".
         asked: its end was wanted by somebody, and is no failure.
+        orders: what was done about it.
     """
 
     def __init__(
@@ -80,9 +83,11 @@ class PoolMember:
         self.handle: Handle | None = None
         self.address: WorkerAddress | None = None
         self.mirror: NetMachine | None = None
+        self.last: NetMachine | None = None
         self.fault = ""
         self.asked = False
         self._errors = 0
+        self.orders = Orders()
         self._launcher = launcher
         self._schema = schema
         self._config = config
@@ -145,7 +150,7 @@ class PoolMember:
             try:
                 mirror = await client.ready()
                 mirror.trace(_Watch(lambda: self._changed(self)))
-                self.mirror = mirror
+                self.mirror = self.last = mirror
                 self._changed(self)
                 await mirror.when_disposed()
             finally:
@@ -177,7 +182,14 @@ class PoolMember:
 
     def jobs(self) -> int:
         """Pieces of work asked of it so far: each call of WorkRequested moves its tick by two."""
-        return (self.mirror.tick(ss.WorkRequested) + 1) // 2 if self.mirror is not None else 0
+        return (self.last.tick(ss.WorkRequested) + 1) // 2 if self.last is not None else 0
+
+    def clock(self) -> dict[str, int]:
+        """Ticks of its states as last seen, without zeros."""
+        last = self.last
+        if last is None:
+            return {}
+        return {name: tick for name, tick in zip(last.schema.names, last.time(), strict=True) if tick}
 
     def new_errors(self) -> bool:
         """Whether an error has come up in its machine since the last call."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from asyncmachine.node.config import PoolConfig
 from asyncmachine.node.restarts import Restarts
@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 Phase: TypeAlias = Literal["spawning", "booting", "idle", "leased", "busy", "draining", "stopping", "killed"]
+
+RECYCLED: Final = "recycled"
+"""How the reasons of Stop begin where a worker is to be replaced."""
 
 STARTING: frozenset[Phase] = frozenset({"spawning", "booting"})
 LEASED: frozenset[Phase] = frozenset({"leased", "busy"})
@@ -354,10 +357,10 @@ def _recycling(view: PoolView, config: PoolConfig, now: float) -> list[Action]:
         return []
     for w in view.workers.values():
         if w.phase == "idle" and (reason := _replaceable(w, config, now)):
-            return [Stop(w.id, f"recycled: {reason}")]
+            return [Stop(w.id, f"{RECYCLED}: {reason}")]
     for w in view.workers.values():
         if w.phase in LEASED and w.retire:
-            return [Drain(w.id, f"recycled: {w.retire}", patient=True)]
+            return [Drain(w.id, f"{RECYCLED}: {w.retire}", patient=True)]
     return []
 
 

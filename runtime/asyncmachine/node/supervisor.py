@@ -24,11 +24,13 @@ from amstates.worker import WORKER_SCHEMA
 from amstates.worker import WorkerStates as worker_ss
 from asyncmachine.errors import LaunchError, NodeError, PoolBroken
 from asyncmachine.machine import Machine
-from asyncmachine.node.commands import Commands
 from asyncmachine.node.config import PoolConfig, WorkerSpec
 from asyncmachine.node.desk import Desk
+from asyncmachine.node.exits import ExitBook
 from asyncmachine.node.launchers.base import Exit, Launcher
 from asyncmachine.node.member import PoolMember
+from asyncmachine.node.obituary import obituary, report_on
+from asyncmachine.node.orders import WorkerOrders
 from asyncmachine.node.pool import (
     Action,
     Derived,
@@ -40,7 +42,6 @@ from asyncmachine.node.pool import (
     Recover,
     Stop,
     WorkerRecord,
-    applied,
     derive,
     next_deadline,
     plan,
@@ -58,7 +59,7 @@ _MAX_SESSIONS = 1024
 _LAST_PATIENCE = 5.0  # seconds over the grace of a killed worker, to see it reaped
 
 
-class Supervisor(Commands):
+class Supervisor(WorkerOrders):
     """A pool. Use it as an async context manager; leaving the block stops the pool in good order.
 
     Args:
@@ -76,6 +77,7 @@ class Supervisor(Commands):
         OSError: the port cannot be opened.
 
     Attributes:
+        exits: how the last workers ended.
         started, lost: workers ever started, and died without having been asked to.
     """
 
@@ -107,6 +109,7 @@ class Supervisor(Commands):
             on_session_end=self._client_left,
         )
         self.desk = Desk(self)
+        self.exits = ExitBook()
         self._launcher = launcher
         self._spec = spec
         self.schema = schema
@@ -175,7 +178,7 @@ class Supervisor(Commands):
         if hurry:
             now = anyio.current_time()
             for member in self.members.values():
-                self._set(self.view.workers[member.id].entered("stopping", now))
+                self._order(Stop(member.id, "the pool ends"), now)
                 member.stop()
         self.reconcile()
         await self._empty.wait()
@@ -276,15 +279,15 @@ class Supervisor(Commands):
                 self.view = replace(self.view, restarts=self.view.restarts.launched(self.config, now))
             case Drain(worker, reason, patient):
                 _log.info("worker %s drains: %s", worker, reason)
-                self.view = applied(self.view, [action], now)
+                self._order(action, now)
                 self.members[worker].drain(patient=patient)
             case Stop(worker, reason):
                 _log.info("worker %s stops: %s", worker, reason)
-                self._set(self.view.workers[worker].entered("stopping", now))
+                self._order(action, now)
                 self.members[worker].stop()
             case Kill(worker, reason):
                 _log.warning("worker %s is killed: %s", worker, reason)
-                self._set(self.view.workers[worker].entered("killed", now))
+                self._order(action, now)
                 self.members[worker].fault = self.members[worker].fault or reason
                 self._event(ss.KillingWorker, worker=worker)
                 self.members[worker].kill()
@@ -364,14 +367,16 @@ class Supervisor(Commands):
         del self.members[member.id]
         record = self.view.workers[member.id]
         self.view = self.view.without(member.id)
-        text = _obituary(member, result, error)
-        self.desk.worker_gone(member.id, text)
+        text = obituary(member, result, error)
+        report = report_on(member, record, self.desk.leases.of_worker(member.id), result, text)
+        self.exits.add(report)
+        self.desk.worker_gone(report)
         if record.phase in ("stopping", "draining") or member.asked or self.view.draining:
-            _log.info("%s", text)
+            _log.info("%s", text, extra={"exit": report})
             self._event(ss.WorkerKilled, worker=member.id)
         else:
             self.lost += 1
-            _log.warning("%s", text)
+            _log.warning("%s", text, extra={"exit": report})
             failure = Failure(
                 launched=record.launched,
                 booted=record.phase in ("idle", "leased", "busy"),
@@ -391,15 +396,3 @@ class Supervisor(Commands):
     def _client_left(self, session: Any) -> None:
         self._event(ss.ClientDisconnected)
         self.desk.client_gone(session.client_id)
-
-
-def _obituary(member: PoolMember, result: Exit | None, error: LaunchError | None) -> str:
-    if result is None:
-        return f"worker {member.id} could not be launched: {error}"
-    text = f"worker {member.id} (pid {member.pid}) {result.detail}"
-    if member.fault:
-        text += f"; {member.fault}"
-    if member.address is None:
-        output = result.output[-4096:].decode(errors="replace").strip()
-        text += f"; its last output:\n{output}" if output else ""
-    return text

@@ -164,7 +164,7 @@ class Hand:
                 for _ in range(3):
                     await anyio.lowlevel.checkpoint()
             if code is None:
-                self._exit = Exit(reason=Reason.SIGNALLED, signal=9, detail="was ended by SIGKILL")
+                self._exit = Exit(reason=Reason.SIGNALLED, signal=9, detail="was ended by SIGKILL", oom=False)
             else:
                 detail = f"exited with code {code}"
                 self._exit = Exit(reason=Reason.EXITED, code=code, detail=detail, output=b"its last words\n")

@@ -12,6 +12,7 @@ from amstates.supervisor import SupervisorStates as ss
 from amstates.worker import WORKER_SCHEMA
 from asyncmachine.errors import LaunchError, Refused
 from asyncmachine.node.args import Answer, LostNotice, PoolStatus
+from asyncmachine.node.exits import ExitReason, ExitReport
 from asyncmachine.node.function_worker import FunctionWorker
 from asyncmachine.node.link import WorkerLink
 from asyncmachine.node.supervisor import Supervisor
@@ -244,7 +245,11 @@ async def test_the_holder_hears_how_its_worker_died(launcher: Any, pool: Any) ->
         workers.hands["w1"].kill()
         notice = await ann.hear(lambda told: isinstance(told, LostNotice))
         assert (notice.worker, notice.lease) == ("w1", answer.lease)
-        assert notice.reason == "worker w1 (pid 1000) was ended by SIGKILL"
+        assert notice.reason.startswith("worker w1 (pid 1000) was ended by SIGKILL")
+        report = ExitReport.decode(notice.report)
+        assert (report.reason, report.signal, report.client) == (ExitReason.SIGNALLED, 9, "ann")
+        assert (report.lease, report.request) == (answer.lease, 1)
+        assert "Provided" in report.states
         assert supervisor.desk.leases.leases == ()
         assert ann.told == []
 

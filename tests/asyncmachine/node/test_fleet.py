@@ -328,9 +328,9 @@ class Counter:
 async def alone(lease: Any, **settings: Any) -> AsyncIterator[Fleet]:
     """A fleet without a client; nobody says how its workers die."""
 
-    async def explain(worker: str) -> str:
+    async def explain(worker: str) -> tuple[str, None]:
         await anyio.sleep_forever()
-        return worker
+        return worker, None
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:

@@ -58,6 +58,22 @@ def test_asking_again_never_takes_a_second_worker() -> None:
     assert t.waiting == 1
 
 
+def test_a_worker_can_be_given_to_one_who_waits() -> None:
+    t = table()
+    t.ask(request("a"), 0.0, Free())
+    t.ask(request("b", 1), 0.0, Free())
+    t.ask(request("b", 2), 0.0, Free())
+    lease = t.give("b", "w1", 1.0)
+    assert lease is not None
+    assert (lease.worker, lease.request.number) == ("w1", 1)
+    assert t.waiting == 2
+    assert t.give("c", "w2", 1.0) is None
+    assert t.give("a", "w2", 100.0) is None, "its time is over"
+    with pytest.raises(ValueError, match="leased already"):
+        t.give("b", "w1", 1.0)
+    assert t.waiting == 2
+
+
 def test_who_waits_is_told_the_place() -> None:
     t = table()
     assert [t.ask(request(c), 0.0, Free()) for c in "abc"] == [Queued(1), Queued(2), Queued(3)]

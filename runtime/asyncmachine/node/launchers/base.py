@@ -62,6 +62,7 @@ class Exit:
         code: exit code, if it exited; signal: number of the signal, if one ended it.
         detail: for people: one line.
         output: the last 64 KiB of what it wrote to stdout and stderr.
+        oom: whether the kernel killed it for want of memory; None: it does not say.
         user, system: seconds of CPU; max_rss: bytes at most resident. 0: not known.
     """
 
@@ -73,6 +74,7 @@ class Exit:
     user: float = 0.0
     system: float = 0.0
     max_rss: int = 0
+    oom: bool | None = None
 
     @property
     def clean(self) -> bool:

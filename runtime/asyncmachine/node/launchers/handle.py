@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from asyncmachine.errors import LaunchError
 from asyncmachine.node.config import WorkerSpec
 from asyncmachine.node.launchers.base import Exit, Reason, signal_name
+from asyncmachine.node.launchers.memory import OomWatch
 from asyncmachine.node.launchers.output import LineLog, Ring, RotatingFile
 
 __all__ = ["Channels", "Ended", "LocalLauncher", "ProcessHandle", "channels", "launch_error"]
@@ -91,11 +92,16 @@ class ProcessHandle:
     Args:
         reap: takes its status from the kernel once it has ended; only then may its id be used again.
             Raises OSError if that cannot be done.
+
+    Attributes:
+        oom: asked when a SIGKILL of somebody else has ended it.
     """
 
     def __init__(
         self, spec: WorkerSpec, pid: int, ends: Channels, reap: Callable[[], Awaitable[Ended]]
     ) -> None:
+        self._killed = False
+        self.oom: OomWatch | None = None
         self.spec = spec
         self._pid = pid
         self._reap = reap
@@ -141,6 +147,11 @@ class ProcessHandle:
 
     def kill(self) -> None:
         """SIGKILL to the process group."""
+        self._killed = True
+        self.end_group()
+
+    def end_group(self) -> None:
+        """SIGKILL to what is left of the process group, which is not a decision against the worker."""
         if self._exit is None:  # so the leader is not reaped, and the id of the group is still its own
             try:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -230,7 +241,9 @@ class ProcessHandle:
             reason, detail = Reason.EXITED, f"exited with code {code}"
         else:
             reason, detail = Reason.SIGNALLED, f"ended by {signal_name(-code)}"
+        by_kernel = code == -signal.SIGKILL and not self._killed
         return Exit(
+            oom=self.oom.killed() if by_kernel and self.oom is not None else None,
             reason=reason,
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
@@ -261,6 +274,7 @@ class LocalLauncher:
     def __init__(self) -> None:
         self._tasks: TaskGroup | None = None
         self._handles: set[ProcessHandle] = set()
+        self._oom = OomWatch()
 
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
@@ -292,6 +306,7 @@ class LocalLauncher:
     def _keep(self, handle: ProcessHandle) -> ProcessHandle:
         """Watch over *handle* from now on."""
         self._handles.add(handle)
+        handle.oom = self._oom
         self._running().start_soon(self._watch, handle)
         return handle
 
@@ -304,7 +319,7 @@ class LocalLauncher:
         finally:
             # Also when cancelled: nobody else would reap it. The group is killed while its leader
             # is not reaped, so its id cannot have been given to a stranger.
-            handle.kill()
+            handle.end_group()
             with anyio.move_on_after(_REAP_SECONDS, shield=True):
                 await handle.gone()
             with anyio.CancelScope(shield=True):
