@@ -225,11 +225,12 @@ class Client:
         """Do something while there is no session: nobody else looks at the deadlines of the requests."""
         if not self._calls:
             return await do()
+        done: list[T] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._expire_calls)
-            done = await do()
+            done.append(await do())
             tasks.cancel_scope.cancel()
-        return done
+        return done[0]
 
     async def _expire_calls(self) -> None:
         while self._calls:
