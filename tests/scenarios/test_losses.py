@@ -36,6 +36,8 @@ async def test_a_killed_worker_takes_the_job_it_was_at_and_no_other(lab: Any) ->
             outcomes = []
             async with client.map(inputs, config=config) as run:
                 pid = await first_gate(lab, run, outcomes)
+                (member,) = [m for m in pool.members.values() if m.pid == pid]
+                await member.mirror.when("Working")  # the supervisor has heard of it, so it can report it
                 os.kill(pid, signal.SIGKILL)
                 outcomes += [outcome async for outcome in run]
             assert sorted(o.index for o in outcomes) == list(range(len(inputs)))
