@@ -151,7 +151,7 @@ async def test_a_server_that_dies_while_it_is_asked_is_a_launch_error(tmp_path: 
                     await launcher.start(spec)
 
             tasks.start_soon(fails)
-            await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()  # it waits for the answer
             server.send_signal(signal.SIGKILL)
         first.kill()
         await first.exited()
